@@ -1,4 +1,6 @@
 //! moodstream labels a Kafka topic of social-media posts with the emotions they express, exactly once.
 
+#[cfg(test)]
+mod committed;
 pub mod config;
 pub mod inference;
