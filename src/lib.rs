@@ -4,3 +4,4 @@
 mod committed;
 pub mod config;
 pub mod inference;
+pub mod telemetry;
