@@ -246,7 +246,8 @@ impl Runner {
             RunError::Failed(format!("the model gave no output \"{}\"", self.output))
         })?;
         let (shape, logits) = output.try_extract_tensor::<f32>()?;
-        if logits.len() != count * self.labels {
+        let right = [count, self.labels].map(|side| i64::try_from(side).unwrap_or(i64::MAX));
+        if shape[..] != right {
             return Err(RunError::Failed(format!(
                 "output \"{}\": expected [{count}, {}], one logit per label, found {shape:?}",
                 self.output, self.labels
