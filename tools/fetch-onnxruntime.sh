@@ -48,6 +48,12 @@ library() {
   done
 }
 
+if [ "$kind" = cpu ] && [ -n "${ORT_DYLIB_PATH-}" ]; then
+  [ -f "$ORT_DYLIB_PATH" ] || die "ORT_DYLIB_PATH names $ORT_DYLIB_PATH, which is not a file"
+  echo "onnxruntime: using ORT_DYLIB_PATH ($ORT_DYLIB_PATH), nothing to fetch"
+  exit 0
+fi
+
 if intact; then
   echo "onnxruntime: $(library) is there and intact"
   exit 0
