@@ -5,6 +5,7 @@ SHELL := bash
 
 CARGO ?= cargo
 KAFKA_PORT ?= 9092
+MODEL ?= models/starter
 SHELL_SCRIPTS = .ci/run $(shell find tools -name '*.sh')
 
 .PHONY: help
@@ -72,9 +73,18 @@ schemas: ## write schemas/ anew from the types (a test compares them)
 	  mv "schemas/$$name.new" "schemas/$$name.schema.json" || exit 1; \
 	done
 
+.deps/model-venv/ready: tools/model/requirements.txt
+	python3 -m venv .deps/model-venv
+	.deps/model-venv/bin/pip install --disable-pip-version-check --quiet -r $<
+	touch $@
+
 .PHONY: model
-model: ## write models/starter/'s golden scores and manifest anew
-	@tools/model/bundle.sh models/starter
+model: .deps/model-venv/ready ## write a bundle's golden scores and hashes anew (MODEL=models/starter)
+	.deps/model-venv/bin/python tools/model/bundle.py $(MODEL)
+
+.PHONY: model-check
+model-check: .deps/model-venv/ready ## compare them, in Python, without writing
+	.deps/model-venv/bin/python tools/model/bundle.py --check $(MODEL)
 
 .PHONY: clean
 clean: kafka-stop ## remove builds and the local Kafka's data; .deps/ (fetched files) stays
