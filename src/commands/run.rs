@@ -7,7 +7,7 @@ use anyhow::Context;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::{Config, Provider};
+use crate::config::Config;
 use crate::inference::{self, Classifier};
 use crate::telemetry::{AdminServer, Metrics, Readiness, logging};
 use crate::worker::Worker;
@@ -83,19 +83,6 @@ fn classifier(config: &Config, metrics: &Metrics) -> anyhow::Result<(Arc<dyn Cla
     }
     let loaded = inference::load(&config.model, &config.inference)?;
     let model = loaded.classifier.model();
-    let version = &loaded.library.version;
-    metrics.session(loaded.provider, &model.id, &model.hash, version);
-    tracing::info!(library = %loaded.library.path.display(), version, provider = loaded.provider, "ONNX Runtime loaded");
-    tracing::info!(
-        model = model.id,
-        hash = model.hash,
-        labels = model.labels.len(),
-        sessions = loaded.sessions,
-        max_deviation = loaded.verification.max_deviation,
-        "model verified against its golden scores"
-    );
-    if config.inference.provider == Provider::Cuda {
-        tracing::info!(device = config.inference.device, "running on a GPU");
-    }
+    metrics.session(loaded.provider, &model.id, &model.hash, &loaded.library.version);
     Ok((loaded.classifier, loaded.sessions))
 }
