@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use client::base as client;
 pub use cluster::{Cluster, ClusterError};
 pub(crate) use consumer::LaneConsumer;
 pub(crate) use dead_letter::{Death, FRAMING, Original, Stage, header_bytes, letter};

@@ -189,6 +189,7 @@ impl Lane {
             .batch_size_limit
             .of([&self.index.to_string()])
             .set(i64::try_from(self.size.limit()).unwrap_or(i64::MAX));
+        metrics.session_busy_seconds.inc_by(cost.busy.as_secs_f64());
         metrics.tokens.inc_by(cost.tokens as u64);
         metrics.padded_tokens.inc_by(cost.padded_tokens as u64);
         metrics.cache_hits.inc_by(cost.cache_hits as u64);
