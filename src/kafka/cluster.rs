@@ -193,10 +193,11 @@ impl Cluster {
         let host =
             members.filter(|member| member.client_id() == names.transactional_id).map(|m| m.client_host()).next();
         format!(
-            "; another worker has worker.instance = \"{}\" (transactional.id {}{}): give each worker a name of its own",
+            "; either this worker stood still for longer than kafka.session_timeout, or another one has \
+             worker.instance = \"{}\" too (transactional.id {}{}): each worker needs a name of its own",
             self.instance,
             names.transactional_id,
-            host.map(|host| format!(", on host {host}")).unwrap_or_default()
+            host.map(|host| format!(", now used from {host}")).unwrap_or_default()
         )
     }
 

@@ -18,21 +18,7 @@ use crate::telemetry::{Stage, TransactionResult};
 
 impl Lane {
     /// Gathers one batch and sees it through. `None`: there was nothing to do.
-    pub(super) fn batch(
-        &mut self,
-        clients: &mut Clients,
-        reading: &mut Reading,
-        probing: bool,
-        uncertain: &mut Option<Uncertain>,
-    ) -> Option<Ended> {
-        if reading.checked.elapsed() >= self.shared.config.kafka.topic_check_interval.0 {
-            reading.checked = Instant::now();
-            match clients.is_recreated(&reading.notes) {
-                Ok(true) => return Some(Ended::Rewind("an input topic was made anew".to_owned())),
-                Ok(false) => {}
-                Err(error) => tracing::warn!(lane = self.index, %error, "the input topics' ids cannot be checked"),
-            }
-        }
+    pub(super) fn batch(&mut self, clients: &mut Clients, reading: &mut Reading, probing: bool) -> Option<Ended> {
         let Clients { consumer, publisher, .. } = clients;
         let batch = match self.gather(consumer, reading) {
             Ok(batch) if batch.is_empty() => return None,
@@ -74,7 +60,7 @@ impl Lane {
                 let fenced = error.is_fenced();
                 let result = if fenced { TransactionResult::Fenced } else { TransactionResult::Ambiguous };
                 self.shared.metrics.transaction(result);
-                *uncertain = Some(Uncertain { ends, tally });
+                self.uncertain = Some(Uncertain { ends, tally });
                 Some(Ended::Renew(error))
             }
         }

@@ -89,6 +89,8 @@ pub(crate) struct Lane {
     paused: Paused,
     /// How far this lane has polled each partition, to tell replayed records apart.
     seen: BTreeMap<Partition, i64>,
+    /// The batch whose fate only the broker knows.
+    uncertain: Option<Uncertain>,
 }
 
 /// Why this lane is paused, as its metric says.
@@ -111,7 +113,13 @@ struct Reading {
     epoch: u64,
     slots: Vec<Slot>,
     notes: BTreeMap<String, Note>,
-    checked: Instant,
+}
+
+impl Reading {
+    /// Whether a topic has another id than the one that is committed with its offsets.
+    fn is_recreated(&self, ids: &BTreeMap<String, String>) -> bool {
+        self.notes.iter().any(|(topic, note)| ids.get(topic).is_some_and(|id| !id.is_empty() && *id != note.topic_id))
+    }
 }
 
 /// A partition that a lane reads.
@@ -170,6 +178,7 @@ impl Lane {
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX).max(1),
             paused: Paused::default(),
             seen: BTreeMap::new(),
+            uncertain: None,
             shared,
         }
     }
@@ -241,8 +250,8 @@ impl Lane {
         let mut stance = Stance::Hold(None);
         let mut epoch = clients.consumer.epoch();
         let mut backoff = BACKOFF.0;
-        let mut uncertain: Option<Uncertain> = None;
         let mut probing = false;
+        let mut checked = Instant::now();
         while !self.stopping() {
             if let Some(error) = clients.consumer.fatal() {
                 return Err(error);
@@ -253,13 +262,17 @@ impl Lane {
                 stance = self.rebalanced(&clients.consumer);
                 continue;
             }
+            if checked.elapsed() >= self.shared.config.kafka.topic_check_interval.0 {
+                checked = Instant::now();
+                stance = self.check_topics(clients, stance);
+            }
             stance = match stance {
                 Stance::Hold(until) if until.is_some_and(|until| Instant::now() >= until) => {
                     probing = true;
                     Stance::Resume(Instant::now())
                 }
                 Stance::Resume(at) if Instant::now() >= at => {
-                    let stance = self.resume(clients, epoch, &mut uncertain, &mut backoff)?;
+                    let stance = self.resume(clients, epoch, &mut backoff)?;
                     if matches!(stance, Stance::Read(_)) && !probing {
                         self.shared.readiness.clear(&self.condition);
                     }
@@ -270,7 +283,7 @@ impl Lane {
                     drop(clients.consumer.poll(IDLE));
                     waiting
                 }
-                Stance::Read(mut reading) => match self.batch(clients, &mut reading, probing, &mut uncertain) {
+                Stance::Read(mut reading) => match self.batch(clients, &mut reading, probing) {
                     Some(Ended::Committed) => {
                         backoff = BACKOFF.0;
                         if std::mem::take(&mut probing) {
@@ -313,11 +326,15 @@ impl Lane {
 
     /// The group gave this lane other partitions, or took them.
     fn rebalanced(&mut self, consumer: &LaneConsumer) -> Stance {
-        let assigned = consumer.assigned();
         self.paused.set(&self.shared.metrics, None);
+        let Some(assigned) = consumer.assigned() else {
+            tracing::info!(lane = self.index, "partitions revoked");
+            self.shared.readiness.set(&self.condition, "the group rebalances");
+            return Stance::Hold(None);
+        };
         tracing::info!(lane = self.index, partitions = %Names(&assigned), "assignment");
         if assigned.is_empty() {
-            // Revoked, or more lanes than partitions: a stand-by is ready, it has nothing to do.
+            // More lanes than partitions: a stand-by has nothing to do, and is ready to take over.
             self.shared.readiness.clear(&self.condition);
             Stance::Hold(None)
         } else {
@@ -326,20 +343,39 @@ impl Lane {
         }
     }
 
-    fn resume(
-        &mut self,
-        clients: &mut Clients,
-        epoch: u64,
-        uncertain: &mut Option<Uncertain>,
-        backoff: &mut Duration,
-    ) -> Result<Stance, BrokerError> {
-        let assigned = clients.consumer.assigned();
+    /// Whether the input topics are still the ones that the lane's positions belong to.
+    fn check_topics(&self, clients: &Clients, stance: Stance) -> Stance {
+        let condition = format!("{}-topics", self.condition);
+        match clients.check_topics() {
+            Ok(ids) => {
+                self.shared.readiness.clear(&condition);
+                match stance {
+                    Stance::Read(reading) if reading.is_recreated(&ids) => {
+                        tracing::warn!(
+                            lane = self.index,
+                            "an input topic was made anew; asking the broker where to go on"
+                        );
+                        Stance::Resume(Instant::now())
+                    }
+                    other => other,
+                }
+            }
+            Err(error) => {
+                tracing::warn!(lane = self.index, %error, "the input topics cannot be found");
+                self.shared.readiness.set(&condition, format!("the input topics cannot be found: {error}"));
+                stance
+            }
+        }
+    }
+
+    fn resume(&mut self, clients: &mut Clients, epoch: u64, backoff: &mut Duration) -> Result<Stance, BrokerError> {
+        let assigned = clients.consumer.assigned().unwrap_or_default();
         match clients.resume(&assigned) {
             Resumed::Reading { positions, notes, lost } => {
                 for lost in &lost {
                     self.shared.cluster.report_lost(lost);
                 }
-                self.settle_uncertain(uncertain.take(), &positions);
+                self.settle_uncertain(&positions);
                 let cluster = &self.shared.cluster;
                 let slots = positions.iter().map(|(partition, offset)| {
                     clients.consumer.lag().begin(partition, *offset);
@@ -351,7 +387,7 @@ impl Lane {
                     }
                 });
                 let slots = slots.collect();
-                Ok(Stance::Read(Reading { epoch, slots, notes, checked: Instant::now() }))
+                Ok(Stance::Read(Reading { epoch, slots, notes }))
             }
             Resumed::Later(reason) => {
                 tracing::debug!(lane = self.index, reason, "cannot read yet");
@@ -378,8 +414,8 @@ impl Lane {
     }
 
     /// Counts a batch of unknown result once the broker has told which offsets are committed.
-    fn settle_uncertain(&self, uncertain: Option<Uncertain>, positions: &BTreeMap<Partition, i64>) {
-        let Some(Uncertain { ends, tally }) = uncertain else { return };
+    fn settle_uncertain(&mut self, positions: &BTreeMap<Partition, i64>) {
+        let Some(Uncertain { ends, tally }) = self.uncertain.take() else { return };
         let committed = ends.iter().all(|(partition, end)| positions.get(partition).is_some_and(|now| now >= end));
         if committed {
             self.count(&tally);
