@@ -204,7 +204,7 @@ impl Lane {
             self.shared.readiness.set(&self.condition, error.to_string());
             if error.fatal {
                 fatal.push_back(Instant::now());
-                while fatal.front().is_some_and(|first| first.elapsed() > Duration::from_secs(3600)) {
+                while fatal.front().is_some_and(|first| first.elapsed() > Duration::from_hours(1)) {
                     fatal.pop_front();
                 }
                 let rival = if error.is_fenced() { self.shared.cluster.rival(self.index) } else { String::new() };
@@ -215,7 +215,7 @@ impl Lane {
             } else {
                 tracing::warn!(lane = self.index, %error, "the lane starts anew");
             }
-            if began.elapsed() > Duration::from_secs(60) {
+            if began.elapsed() > Duration::from_mins(1) {
                 backoff = BACKOFF.0;
             }
             self.rest(backoff);
