@@ -9,8 +9,9 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::BorrowedMessage;
 
 use super::label::{Fate, Polled};
+use super::session::{Ended, Reading, Slot};
 use super::tally::Tally;
-use super::{Ended, IDLE, Lane, Reading, Slot, Uncertain};
+use super::{IDLE, Lane, Uncertain};
 use crate::fault;
 use crate::inference::Cost;
 use crate::kafka::{Broken, BrokerError, Clients, LaneConsumer, Partition, Publisher};
@@ -18,7 +19,7 @@ use crate::telemetry::{Stage, TransactionResult};
 
 impl Lane {
     /// Gathers one batch and sees it through. `None`: there was nothing to do.
-    pub(super) fn batch(&mut self, clients: &mut Clients, reading: &mut Reading, probing: bool) -> Option<Ended> {
+    pub(super) fn batch(&mut self, clients: &mut Clients, reading: &mut Reading) -> Option<Ended> {
         let Clients { consumer, publisher, .. } = clients;
         let batch = match self.gather(consumer, reading) {
             Ok(batch) if batch.is_empty() => return None,
@@ -28,7 +29,8 @@ impl Lane {
         fault::point("polled");
         let (decoded, took) = self.labeller.decode(&batch);
         self.shared.metrics.stage(Stage::Decode, took);
-        let trips = if probing { self.breaker.probe_trips(decoded.bad()) } else { self.breaker.trips(decoded.bad()) };
+        let trips =
+            if reading.probe { self.breaker.probe_trips(decoded.bad()) } else { self.breaker.trips(decoded.bad()) };
         if trips {
             self.breaker.forget();
             self.shared.metrics.breaker_trips.inc();

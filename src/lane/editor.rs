@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use rdkafka::Message;
 use rdkafka::message::OwnedHeaders;
 
-use super::Slot;
 use super::label::{Fate, Polled};
+use super::session::Slot;
 use super::tally::Tally;
 use crate::config::Config;
 use crate::inference::{ModelInfo, Scored};
