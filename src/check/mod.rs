@@ -135,7 +135,7 @@ async fn check_topics(
                 }
             }
             Ok(None) => {
-                report.line(Verdict::Wrong, role.as_str(), &format!("{topic} was created and cannot be seen"))?
+                report.line(Verdict::Wrong, role.as_str(), &format!("{topic} was created and cannot be seen"))?;
             }
             Err(error) => {
                 report.line(Verdict::Wrong, role.as_str(), &format!("{topic}: {error}"))?;

@@ -131,7 +131,10 @@ pub(super) fn judge(
         match role {
             Role::Input => add(Verdict::Remark, "is compacted: of posts with one key only the last may be read".into()),
             _ => {
-                add(Verdict::Wrong, format!("is compacted: of records with one key all but the last are lost; {alter}"))
+                add(
+                    Verdict::Wrong,
+                    format!("is compacted: of records with one key all but the last are lost; {alter}"),
+                );
             }
         }
     }
