@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::config::{Config, Start};
 use crate::inference::Classifier;
-use crate::kafka::{self, Cluster};
+use crate::kafka::{self, BrokerError, Cluster};
 use crate::post::{Decoded, Mapping};
 use crate::telemetry::{Metrics, Outcome, Readiness};
 use crate::worker::Worker;
@@ -90,7 +90,7 @@ impl Rig {
         config.kafka.group = run;
         config.worker.instance = String::new();
         config.inference.cache_entries = 0;
-        let admin: AdminClient<DefaultClientContext> = kafka::client(&config).create()?;
+        let admin: AdminClient<DefaultClientContext> = kafka::client(&config).create().map_err(BrokerError::from)?;
         let new = topics.each_ref().map(|topic| NewTopic::new(topic, partitions, TopicReplication::Fixed(1)));
         let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
         for made in admin.create_topics(&new, &options).await.context("no broker makes the benchmark's topics")? {
@@ -103,7 +103,7 @@ impl Rig {
     pub(super) fn fill(&self, posts: &Posts, count: usize, partitions: i32) -> anyhow::Result<()> {
         let mut client = kafka::client(&self.config);
         client.set("linger.ms", "20").set("compression.type", "lz4").set("queue.buffering.max.messages", "1000000");
-        let producer: BaseProducer = client.create()?;
+        let producer: BaseProducer = client.create().map_err(BrokerError::from)?;
         for (index, record) in posts.records.iter().cycle().take(count).enumerate() {
             let partition = i32::try_from(index)? % partitions;
             let mut record = BaseRecord::<(), [u8]>::to(&self.topics[0]).partition(partition).payload(record);

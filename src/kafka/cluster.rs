@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::Clients;
 use super::client::{self, LaneNames};
 use super::consumer::LaneConsumer;
-use super::failure::BrokerError;
+use super::failure::{BrokerError, message};
 use super::native;
 use super::positions::{Lost, Partition};
 use super::publisher::Publisher;
@@ -81,7 +81,7 @@ impl Cluster {
     /// # Errors
     /// When no broker answers or a topic is missing.
     pub async fn open(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, ClusterError> {
-        let settings = |error: rdkafka::error::KafkaError| ClusterError::Settings(error.to_string());
+        let settings = |error: rdkafka::error::KafkaError| ClusterError::Settings(message(&error));
         let admin: AdminClient<DefaultClientContext> = client::base(config).create().map_err(settings)?;
         let timeout = config.kafka.request_deadline.0;
         for topic in &config.input.topics {

@@ -102,12 +102,26 @@ impl From<KafkaError> for BrokerError {
             },
             other => Self {
                 code: other.rdkafka_error_code(),
-                message: other.to_string(),
+                message: message(other),
                 fatal: matches!(other, KafkaError::MessageConsumptionFatal(_)),
                 retriable: false,
                 requires_abort: false,
             },
         }
+    }
+}
+
+/// The library's words. Those on a setting repeat its value, which may be a secret.
+pub(super) fn message(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, description, key, value) => {
+            let mut description = description.replace(&format!("\"{value}\""), "\"…\"");
+            if value.len() > 3 {
+                description = description.replace(value.as_str(), "…");
+            }
+            if description.contains(key.as_str()) { description } else { format!("{key}: {description}") }
+        }
+        other => other.to_string(),
     }
 }
 
@@ -135,6 +149,17 @@ mod tests {
 
     fn error(fatal: bool, retriable: bool, requires_abort: bool) -> BrokerError {
         BrokerError { fatal, retriable, requires_abort, ..BrokerError::local("x") }
+    }
+
+    #[test]
+    fn a_refused_setting_is_named_without_its_value() {
+        for (key, value) in [("sasl.passwrod", "hunter2"), ("security.protocol", "hunter2"), ("acks", "hunter2")] {
+            let mut settings = rdkafka::ClientConfig::new();
+            settings.set(key, value);
+            let refused = settings.create::<rdkafka::producer::BaseProducer>().err().expect("refused");
+            let said = BrokerError::from(refused).to_string();
+            assert!(said.contains(key) && !said.contains(value), "{said}");
+        }
     }
 
     #[test]
