@@ -9,4 +9,13 @@
 
 mod support;
 
+mod bad_records;
+mod broker_faults;
+mod control;
+mod kills;
+mod membership;
+mod memory;
+mod oracle;
+mod positions;
 mod rig;
+mod targets;

@@ -6,10 +6,10 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::support::broker::Broker;
-use crate::support::oracle::{self, Isolation};
 use crate::support::posts;
 use crate::support::proxy::api;
 use crate::support::stage::{Layout, Stage};
+use crate::support::topic::{self, Isolation};
 use crate::support::unique;
 
 const CALL: Duration = Duration::from_secs(20);
@@ -46,7 +46,7 @@ fn what_is_produced_is_read_back_in_place() {
         &Layout::partitions(3),
     );
     stage.produce(posts::take(20_000));
-    let records = oracle::read(
+    let records = topic::read(
         &Broker::shared().address(),
         &stage.input,
         Isolation::Committed,
@@ -91,7 +91,7 @@ fn aborted_records_are_seen_uncommitted_only() {
         }
     }
     let values = |isolation| -> Vec<_> {
-        oracle::read(&brokers, &stage.targets.output, isolation)
+        topic::read(&brokers, &stage.targets.output, isolation)
             .into_iter()
             .filter_map(|record| record.value)
             .collect()
@@ -115,7 +115,7 @@ fn reading_waits_for_the_open_transaction_of_a_dead_producer() {
         .create()
         .expect("a valid one");
     send(&after, &stage.targets.output, "behind it");
-    let records = oracle::read(&brokers, &stage.targets.output, Isolation::Committed);
+    let records = topic::read(&brokers, &stage.targets.output, Isolation::Committed);
     let values: Vec<_> = records
         .into_iter()
         .filter_map(|record| record.value)
@@ -146,6 +146,6 @@ fn the_proxy_loses_the_reply_of_a_commit_that_the_broker_has_done() {
     );
     proxy.clear();
 
-    let records = oracle::read(&brokers, &stage.targets.output, Isolation::Committed);
+    let records = topic::read(&brokers, &stage.targets.output, Isolation::Committed);
     assert_eq!(records.len(), 1);
 }

@@ -21,10 +21,10 @@ use super::eventually;
 const REQUEST: Duration = Duration::from_secs(20);
 
 /// Topic and partition.
-pub type Partition = (String, i32);
+pub(crate) type Partition = (String, i32);
 
 /// An administrator of one cluster.
-pub struct Admin {
+pub(crate) struct Admin {
     brokers: String,
     client: AdminClient<DefaultClientContext>,
     runtime: Runtime,
@@ -33,7 +33,7 @@ pub struct Admin {
 
 impl Admin {
     /// Connects.
-    pub fn new(brokers: &str) -> Self {
+    pub(crate) fn new(brokers: &str) -> Self {
         Self {
             brokers: brokers.to_owned(),
             client: ClientConfig::new()
@@ -57,7 +57,7 @@ impl Admin {
     }
 
     /// Makes a topic, and waits until the broker leads all of its partitions.
-    pub fn create_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+    pub(crate) fn create_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
         let topic = settings.iter().fold(
             NewTopic::new(name, partitions, TopicReplication::Fixed(1)),
             |topic, (key, value)| topic.set(key, value),
@@ -73,7 +73,7 @@ impl Admin {
     }
 
     /// Deletes a topic, and waits until it is gone.
-    pub fn delete_topic(&self, name: &str) {
+    pub(crate) fn delete_topic(&self, name: &str) {
         for result in self.ask(
             "delete topic",
             self.client.delete_topics(&[name], &self.options),
@@ -92,7 +92,7 @@ impl Admin {
     }
 
     /// Raises the number of partitions.
-    pub fn add_partitions(&self, name: &str, partitions: i32) {
+    pub(crate) fn add_partitions(&self, name: &str, partitions: i32) {
         let wanted = usize::try_from(partitions).expect("a count is not negative");
         let request = [NewPartitions::new(name, wanted)];
         for result in self.ask(
@@ -127,7 +127,7 @@ impl Admin {
     }
 
     /// The number of partitions of a topic.
-    pub fn partitions(&self, name: &str) -> i32 {
+    pub(crate) fn partitions(&self, name: &str) -> i32 {
         let metadata = self
             .client
             .inner()
@@ -137,7 +137,7 @@ impl Admin {
     }
 
     /// Deletes the records of a partition below an offset.
-    pub fn delete_records(&self, topic: &str, partition: i32, before: i64) {
+    pub(crate) fn delete_records(&self, topic: &str, partition: i32, before: i64) {
         let mut offsets = TopicPartitionList::new();
         offsets
             .add_partition_offset(topic, partition, Offset::Offset(before))
@@ -154,7 +154,7 @@ impl Admin {
     }
 
     /// Deletes a group without members and its offsets, as soon as the broker has seen the last member leave.
-    pub fn delete_group(&self, group: &str) {
+    pub(crate) fn delete_group(&self, group: &str) {
         eventually(
             REQUEST,
             &format!("the group {group} can be deleted"),
@@ -172,7 +172,7 @@ impl Admin {
     }
 
     /// Deletes what a group without members has committed for one partition. (The Rust client cannot.)
-    pub fn delete_committed(&self, group: &str, topic: &str, partition: i32) {
+    pub(crate) fn delete_committed(&self, group: &str, topic: &str, partition: i32) {
         let libs = Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps/kafka/libs/*");
         eventually(
             REQUEST,
@@ -200,7 +200,7 @@ impl Admin {
     }
 
     /// A view of what a group has committed.
-    pub fn group(&self, group: &str) -> Group {
+    pub(crate) fn group(&self, group: &str) -> Group {
         let consumer = ClientConfig::new()
             .set("bootstrap.servers", &self.brokers)
             .set("group.id", group)
@@ -211,14 +211,14 @@ impl Admin {
 }
 
 /// Committed offsets of one group, read without joining it.
-pub struct Group {
+pub(crate) struct Group {
     consumer: BaseConsumer,
 }
 
 impl Group {
     /// Committed offsets of all partitions of the topics; partitions without one are left out. None: the broker
     /// cannot say now (a transaction is being decided, or it is down).
-    pub fn committed(&self, topics: &[(&str, i32)]) -> Option<BTreeMap<Partition, i64>> {
+    pub(crate) fn committed(&self, topics: &[(&str, i32)]) -> Option<BTreeMap<Partition, i64>> {
         let mut partitions = TopicPartitionList::new();
         for &(topic, count) in topics {
             partitions.add_partition_range(topic, 0, count - 1);
@@ -238,7 +238,7 @@ impl Group {
     }
 
     /// Where each partition ends: the offset behind its last record.
-    pub fn ends(&self, topics: &[(&str, i32)]) -> Option<BTreeMap<Partition, i64>> {
+    pub(crate) fn ends(&self, topics: &[(&str, i32)]) -> Option<BTreeMap<Partition, i64>> {
         let mut ends = BTreeMap::new();
         for &(topic, count) in topics {
             for partition in 0..count {

@@ -21,7 +21,7 @@ use super::proxy::Proxy;
 const START: Duration = Duration::from_secs(90);
 
 /// A running node; its data go with it.
-pub struct Broker {
+pub(crate) struct Broker {
     folder: PathBuf,
     port: u16,
     advertised: SocketAddr,
@@ -31,19 +31,19 @@ pub struct Broker {
 
 impl Broker {
     /// The node that all tests share which neither stop nor proxy theirs.
-    pub fn shared() -> &'static Self {
+    pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Broker> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
 
     /// A node of its own.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let port = free_port();
         Self::start_at(port, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     }
 
     /// A node of its own that clients reach through a proxy only.
-    pub fn start_behind_proxy() -> (Self, Proxy) {
+    pub(crate) fn start_behind_proxy() -> (Self, Proxy) {
         let port = free_port();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .expect("the loopback interface has free ports");
@@ -68,19 +68,14 @@ impl Broker {
     }
 
     /// The address that clients are given.
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.advertised.to_string()
     }
 
-    /// The folder of its data and log.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// Stops it as an operator would, waits until it is gone, and starts it again with the same data and port.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.process.signal(Signal::SIGTERM);
-        self.process.wait(Duration::from_secs(60));
+        self.process.wait(Duration::from_mins(1));
         self.process = launch(&self.folder, self.port, self.advertised);
     }
 }

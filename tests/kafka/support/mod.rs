@@ -1,13 +1,15 @@
 //! The rig: a broker, a fault proxy, worker processes, topics of a scenario, and the oracle.
 
-pub mod admin;
-pub mod broker;
-pub mod oracle;
-pub mod posts;
-pub mod process;
-pub mod proxy;
-pub mod stage;
-pub mod worker;
+pub(crate) mod admin;
+pub(crate) mod broker;
+pub(crate) mod chaos;
+pub(crate) mod oracle;
+pub(crate) mod posts;
+pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod stage;
+pub(crate) mod topic;
+pub(crate) mod worker;
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
@@ -21,12 +23,12 @@ const STEP: Duration = Duration::from_millis(20);
 ///
 /// # Panics
 /// When the deadline passes; the message names `what` was waited for.
-pub fn eventually<T>(deadline: Duration, what: &str, check: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(deadline: Duration, what: &str, check: impl FnMut() -> Option<T>) -> T {
     within(deadline, check).unwrap_or_else(|| panic!("not within {deadline:?}: {what}"))
 }
 
 /// Waits until `check` answers; `None` when `deadline` passes first.
-pub fn within<T>(deadline: Duration, mut check: impl FnMut() -> Option<T>) -> Option<T> {
+pub(crate) fn within<T>(deadline: Duration, mut check: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + deadline;
     loop {
         if let Some(answer) = check() {
@@ -41,13 +43,13 @@ pub fn within<T>(deadline: Duration, mut check: impl FnMut() -> Option<T>) -> Op
 }
 
 /// A name that no other test and no earlier run has used.
-pub fn unique(stem: &str) -> String {
+pub(crate) fn unique(stem: &str) -> String {
     format!("{stem}-{:08x}", random() >> 32)
 }
 
 /// A TCP port of the loopback interface that was free a moment ago, below the range that outgoing connections take
 /// theirs from: a broker that restarts finds it free again.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     const FROM: u16 = 20_000;
     const COUNT: u16 = 12_000;
     loop {

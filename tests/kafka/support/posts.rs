@@ -20,29 +20,29 @@ const MOST: usize = 20_000;
 
 /// A record as it is given to a topic.
 #[derive(Debug, Clone, Default)]
-pub struct Draft {
+pub(crate) struct Draft {
     /// The key.
-    pub key: Option<Vec<u8>>,
+    pub(crate) key: Option<Vec<u8>>,
     /// The value; none is a tombstone.
-    pub value: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
     /// Headers.
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
     /// The post's id and text, where the value is a post that can be labelled.
-    pub post: Option<Post>,
+    pub(crate) post: Option<Post>,
 }
 
 /// What a labelled output must carry unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Post {
+pub(crate) struct Post {
     /// The id.
-    pub id: String,
+    pub(crate) id: String,
     /// The text.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl Draft {
     /// A post with this id and text.
-    pub fn post(id: &str, text: &str) -> Self {
+    pub(crate) fn post(id: &str, text: &str) -> Self {
         let value = serde_json::json!({"id": id, "text": text, "lang": "en", "platform": "test"});
         Self {
             value: Some(value.to_string().into_bytes()),
@@ -55,7 +55,7 @@ impl Draft {
     }
 
     /// Any bytes.
-    pub fn raw(value: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn raw(value: impl Into<Vec<u8>>) -> Self {
         Self {
             value: Some(value.into()),
             ..Self::default()
@@ -63,13 +63,13 @@ impl Draft {
     }
 
     /// The same with a key.
-    pub fn keyed(mut self, key: &str) -> Self {
+    pub(crate) fn keyed(mut self, key: &str) -> Self {
         self.key = Some(key.as_bytes().to_vec());
         self
     }
 
     /// The same with one more header.
-    pub fn header(mut self, name: &str, value: &[u8]) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: &[u8]) -> Self {
         self.headers.push((name.to_owned(), value.to_vec()));
         self
     }
@@ -77,20 +77,22 @@ impl Draft {
 
 /// A record of an input topic: what was produced, and where the broker put it.
 #[derive(Debug, Clone)]
-pub struct Input {
+pub(crate) struct Input {
     /// Topic.
-    pub topic: String,
+    pub(crate) topic: String,
     /// Partition.
-    pub partition: i32,
+    pub(crate) partition: i32,
     /// Offset.
-    pub offset: i64,
+    pub(crate) offset: i64,
+    /// Milliseconds since 1970.
+    pub(crate) timestamp: i64,
     /// What was produced.
-    pub draft: Draft,
+    pub(crate) draft: Draft,
 }
 
 /// The first `count` posts, the same ones in every run: of the file named by `MOODSTREAM_TEST_POSTS`, else of the
 /// shared data beside the project, else of a generator.
-pub fn take(count: usize) -> Vec<Draft> {
+pub(crate) fn take(count: usize) -> Vec<Draft> {
     static POSTS: OnceLock<Vec<Draft>> = OnceLock::new();
     let posts = POSTS.get_or_init(|| {
         let named = env::var_os(POSTS_VARIABLE).map(PathBuf::from);
@@ -153,7 +155,12 @@ fn generated(number: usize) -> Draft {
 }
 
 /// Produces `drafts` to the partitions in turn and returns them with their offsets, in the order given.
-pub fn produce(brokers: &str, topic: &str, partitions: &[i32], drafts: Vec<Draft>) -> Vec<Input> {
+pub(crate) fn produce(
+    brokers: &str,
+    topic: &str,
+    partitions: &[i32],
+    drafts: Vec<Draft>,
+) -> Vec<Input> {
     let places: Arc<Places> = Arc::new(Places {
         of: Mutex::new(vec![None; drafts.len()]),
     });
@@ -195,24 +202,37 @@ pub fn produce(brokers: &str, topic: &str, partitions: &[i32], drafts: Vec<Draft
         }
     }
     producer
-        .flush(Duration::from_secs(60))
+        .flush(Duration::from_mins(1))
         .expect("the broker takes the posts within a minute");
     let places = places.of.lock().expect("no panic while it was held");
-    let input = |(draft, place): (Draft, &Option<(i32, i64)>)| {
-        let (partition, offset) = place.expect("flush waits for every delivery report");
+    let input = |(draft, place): (Draft, &Option<Place>)| {
+        let Place {
+            partition,
+            offset,
+            timestamp,
+        } = place.expect("flush waits for every delivery report");
         Input {
             topic: topic.to_owned(),
             partition,
             offset,
+            timestamp,
             draft,
         }
     };
     drafts.into_iter().zip(places.iter()).map(input).collect()
 }
 
-/// Partition and offset of each produced record.
+/// Where the broker put a record.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    partition: i32,
+    offset: i64,
+    timestamp: i64,
+}
+
+/// The place of each produced record.
 struct Places {
-    of: Mutex<Vec<Option<(i32, i64)>>>,
+    of: Mutex<Vec<Option<Place>>>,
 }
 
 /// Notes where the broker put each record.
@@ -230,7 +250,14 @@ impl ProducerContext for Delivered {
             Ok(message) => message,
             Err((error, _)) => panic!("a test post was not delivered: {error}"),
         };
-        self.places.of.lock().expect("no panic while it was held")[*index] =
-            Some((message.partition(), message.offset()));
+        let place = Place {
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp: message
+                .timestamp()
+                .to_millis()
+                .expect("the broker keeps timestamps"),
+        };
+        self.places.of.lock().expect("no panic while it was held")[*index] = Some(place);
     }
 }

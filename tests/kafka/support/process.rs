@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use super::within;
 
 /// A running program and its watchdog.
-pub struct Process {
+pub(crate) struct Process {
     name: String,
     child: Child,
     watchdog: Child,
@@ -21,7 +21,7 @@ pub struct Process {
 impl Process {
     /// Starts the program in a process group of its own, so that Ctrl-C reaches the test alone. The watchdog also
     /// removes `folder`, the program's own: destructors of a killed test, and of statics, do not run.
-    pub fn spawn(name: &str, command: &mut Command, folder: &Path) -> Self {
+    pub(crate) fn spawn(name: &str, command: &mut Command, folder: &Path) -> Self {
         let child = command
             .process_group(0)
             .stdin(Stdio::null())
@@ -37,12 +37,12 @@ impl Process {
     }
 
     /// Its process id.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// What it writes to standard error, if that was piped and not yet taken.
-    pub fn take_stderr(&mut self) -> std::process::ChildStderr {
+    pub(crate) fn take_stderr(&mut self) -> std::process::ChildStderr {
         self.child
             .stderr
             .take()
@@ -50,7 +50,7 @@ impl Process {
     }
 
     /// What it writes to standard output, if that was piped and not yet taken.
-    pub fn take_stdout(&mut self) -> std::process::ChildStdout {
+    pub(crate) fn take_stdout(&mut self) -> std::process::ChildStdout {
         self.child
             .stdout
             .take()
@@ -58,7 +58,7 @@ impl Process {
     }
 
     /// Sends a signal to a program that has not ended.
-    pub fn signal(&mut self, signal: Signal) {
+    pub(crate) fn signal(&mut self, signal: Signal) {
         if self.exit_status().is_none() {
             kill(Pid::from_raw(self.child.id().cast_signed()), signal)
                 .unwrap_or_else(|error| panic!("cannot send {signal} to {}: {error}", self.name));
@@ -66,7 +66,7 @@ impl Process {
     }
 
     /// How it ended, if it has.
-    pub fn exit_status(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn exit_status(&mut self) -> Option<ExitStatus> {
         if self.exit.is_none() {
             self.exit = self
                 .child
@@ -77,13 +77,13 @@ impl Process {
     }
 
     /// Waits for its end.
-    pub fn wait(&mut self, deadline: Duration) -> ExitStatus {
+    pub(crate) fn wait(&mut self, deadline: Duration) -> ExitStatus {
         within(deadline, || self.exit_status())
             .unwrap_or_else(|| panic!("{} has not ended within {deadline:?}", self.name))
     }
 
     /// SIGKILL, and waits until it is gone.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
         self.wait(Duration::from_secs(10));
     }

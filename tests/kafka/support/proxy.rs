@@ -14,13 +14,17 @@ use std::time::{Duration, Instant};
 use super::eventually;
 
 /// Api keys of the requests that the scenarios hurt.
-pub mod api {
+pub(crate) mod api {
     /// Records to a partition.
-    pub const PRODUCE: i16 = 0;
+    pub(crate) const PRODUCE: i16 = 0;
+    /// A partition joins a transaction.
+    pub(crate) const ADD_PARTITIONS: i16 = 24;
+    /// A group's offsets join a transaction.
+    pub(crate) const ADD_OFFSETS: i16 = 25;
     /// The end of a transaction: commit or abort.
-    pub const END_TXN: i16 = 26;
+    pub(crate) const END_TXN: i16 = 26;
     /// Offsets as part of a transaction.
-    pub const TXN_OFFSET_COMMIT: i16 = 28;
+    pub(crate) const TXN_OFFSET_COMMIT: i16 = 28;
 }
 
 /// What is done to matching traffic.
@@ -53,7 +57,7 @@ struct State {
 }
 
 /// The proxy; it ends with its last connection once dropped.
-pub struct Proxy {
+pub(crate) struct Proxy {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
     stopped: Arc<AtomicBool>,
@@ -61,7 +65,7 @@ pub struct Proxy {
 
 impl Proxy {
     /// Listens on a port of its own and passes everything to `broker`.
-    pub fn start(listener: TcpListener, broker: SocketAddr) -> Self {
+    pub(crate) fn start(listener: TcpListener, broker: SocketAddr) -> Self {
         let address = listener
             .local_addr()
             .expect("a bound socket has an address");
@@ -89,7 +93,7 @@ impl Proxy {
     }
 
     /// The address that clients use.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
@@ -102,7 +106,7 @@ impl Proxy {
     }
 
     /// The next reply to such a request is lost and its connection cut; the broker has done what was asked.
-    pub fn lose_next_reply(&self, api: i16) {
+    pub(crate) fn lose_next_reply(&self, api: i16) {
         self.add(
             api,
             Fault::LoseReply {
@@ -113,7 +117,7 @@ impl Proxy {
     }
 
     /// The same, and requests like it vanish from then on until [`Proxy::clear`]: the client can learn nothing.
-    pub fn lose_next_reply_and_all_repeats(&self, api: i16) {
+    pub(crate) fn lose_next_reply_and_all_repeats(&self, api: i16) {
         self.add(
             api,
             Fault::LoseReply {
@@ -124,22 +128,22 @@ impl Proxy {
     }
 
     /// Such requests vanish until [`Proxy::clear`].
-    pub fn swallow_requests(&self, api: i16) {
+    pub(crate) fn swallow_requests(&self, api: i16) {
         self.add(api, Fault::SwallowRequest, None);
     }
 
     /// Replies to such requests come later until [`Proxy::clear`].
-    pub fn delay_replies(&self, api: i16, delay: Duration) {
+    pub(crate) fn delay_replies(&self, api: i16, delay: Duration) {
         self.add(api, Fault::DelayReply(delay), None);
     }
 
     /// Ends all faults.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.state().rules.clear();
     }
 
     /// Cuts every connection once.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         for connection in self.state().connections.drain(..) {
             // It may be closed already.
             let _ = connection.shutdown(Shutdown::Both);
@@ -147,12 +151,12 @@ impl Proxy {
     }
 
     /// How many faults have hit requests of this kind.
-    pub fn hits(&self, api: i16) -> usize {
+    pub(crate) fn hits(&self, api: i16) -> usize {
         self.state().done.get(&api).copied().unwrap_or_default()
     }
 
     /// Waits for so many hits.
-    pub fn wait_for_hits(&self, api: i16, hits: usize, deadline: Duration) {
+    pub(crate) fn wait_for_hits(&self, api: i16, hits: usize, deadline: Duration) {
         eventually(
             deadline,
             &format!("{hits} faults hit requests with api key {api}"),
@@ -204,11 +208,11 @@ fn connect(client: TcpStream, server: TcpStream, state: &Arc<Mutex<State>>) {
     spawn("proxy-requests", move || {
         pass(client_read, server_write, |frame| {
             request(frame, &requests, &shared)
-        })
+        });
     });
     let shared = Arc::clone(state);
     spawn("proxy-replies", move || {
-        pass(server, client, |frame| reply(frame, &waiting, &shared))
+        pass(server, client, |frame| reply(frame, &waiting, &shared));
     });
 }
 

@@ -4,30 +4,31 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::admin::{Admin, Group, Partition};
-use super::oracle::{self, Isolation, Published, Targets, Verdict};
+use super::oracle::{self, Published, Targets, Verdict};
 use super::posts::{self, Draft, Input};
+use super::topic::Isolation;
 use super::worker::{Launch, Worker};
 use super::{eventually, unique};
 
 /// What differs from the usual set of topics.
-pub struct Layout {
+pub(crate) struct Layout {
     /// Partitions of the input topic.
-    pub input_partitions: i32,
+    pub(crate) input_partitions: i32,
     /// Partitions of the output topic.
-    pub output_partitions: i32,
+    pub(crate) output_partitions: i32,
     /// Partitions of the dead-letter topic.
-    pub dead_letter_partitions: i32,
+    pub(crate) dead_letter_partitions: i32,
     /// Settings of the input topic.
-    pub input: Vec<(&'static str, &'static str)>,
+    pub(crate) input: Vec<(&'static str, &'static str)>,
     /// Settings of the output topic.
-    pub output: Vec<(&'static str, &'static str)>,
+    pub(crate) output: Vec<(&'static str, &'static str)>,
     /// Settings of the dead-letter topic.
-    pub dead_letter: Vec<(&'static str, &'static str)>,
+    pub(crate) dead_letter: Vec<(&'static str, &'static str)>,
 }
 
 impl Layout {
     /// So many partitions everywhere.
-    pub fn partitions(count: i32) -> Self {
+    pub(crate) fn partitions(count: i32) -> Self {
         Self {
             input_partitions: count,
             output_partitions: count,
@@ -40,15 +41,15 @@ impl Layout {
 }
 
 /// One scenario's topics and group on a broker, and what was produced to it.
-pub struct Stage {
+pub(crate) struct Stage {
     /// Requests to the cluster.
-    pub admin: Admin,
+    pub(crate) admin: Admin,
     /// The consumer group.
-    pub group: String,
+    pub(crate) group: String,
     /// The input topic.
-    pub input: String,
+    pub(crate) input: String,
     /// Output and dead-letter topic.
-    pub targets: Targets,
+    pub(crate) targets: Targets,
     brokers: String,
     offsets: Group,
     produced: Vec<Input>,
@@ -56,7 +57,7 @@ pub struct Stage {
 
 impl Stage {
     /// Makes the topics, named after the scenario and a random number.
-    pub fn new(brokers: &str, name: &str, layout: &Layout) -> Self {
+    pub(crate) fn new(brokers: &str, name: &str, layout: &Layout) -> Self {
         let stem = unique(name);
         let targets = Targets {
             output: format!("{stem}.emotions"),
@@ -84,7 +85,7 @@ impl Stage {
     }
 
     /// A worker of this scenario's group: one lane, a stand-in for the model that costs nothing, small batches.
-    pub fn worker(&self, name: &str) -> Launch {
+    pub(crate) fn worker(&self, name: &str) -> Launch {
         Launch::new(name)
             .set("kafka.brokers", &self.brokers)
             .set("kafka.group", &self.group)
@@ -98,13 +99,13 @@ impl Stage {
     }
 
     /// Produces to all input partitions in turn.
-    pub fn produce(&mut self, drafts: Vec<Draft>) {
+    pub(crate) fn produce(&mut self, drafts: Vec<Draft>) {
         let partitions: Vec<i32> = (0..self.admin.partitions(&self.input)).collect();
         self.produce_to(&partitions, drafts);
     }
 
     /// Produces to some input partitions in turn.
-    pub fn produce_to(&mut self, partitions: &[i32], drafts: Vec<Draft>) {
+    pub(crate) fn produce_to(&mut self, partitions: &[i32], drafts: Vec<Draft>) {
         self.produced.extend(posts::produce(
             &self.brokers,
             &self.input,
@@ -114,12 +115,12 @@ impl Stage {
     }
 
     /// What was produced so far.
-    pub fn produced(&self) -> &[Input] {
+    pub(crate) fn produced(&self) -> &[Input] {
         &self.produced
     }
 
     /// Forgets inputs: those that are no longer there for the worker to read.
-    pub fn forget(&mut self, gone: impl Fn(&Input) -> bool) {
+    pub(crate) fn forget(&mut self, gone: impl Fn(&Input) -> bool) {
         self.produced.retain(|input| !gone(input));
     }
 
@@ -128,17 +129,17 @@ impl Stage {
     }
 
     /// What the group has committed; none when the broker cannot say now.
-    pub fn committed(&self) -> Option<BTreeMap<Partition, i64>> {
+    pub(crate) fn committed(&self) -> Option<BTreeMap<Partition, i64>> {
         self.offsets.committed(&self.topics())
     }
 
     /// How many records the group has done, while nothing is deleted from the input.
-    pub fn done(&self) -> Option<usize> {
+    pub(crate) fn done(&self) -> Option<usize> {
         usize::try_from(self.committed()?.values().sum::<i64>()).ok()
     }
 
     /// Waits until the group has done so many records.
-    pub fn wait_for(&self, records: usize, deadline: Duration) {
+    pub(crate) fn wait_for(&self, records: usize, deadline: Duration) {
         let mut seen = 0;
         let reached = super::within(deadline, || {
             seen = self.done().unwrap_or(seen);
@@ -151,7 +152,7 @@ impl Stage {
     }
 
     /// Waits until the group has committed the end of every input partition.
-    pub fn wait_until_done(&self, deadline: Duration) {
+    pub(crate) fn wait_until_done(&self, deadline: Duration) {
         let topics = self.topics();
         let ends = eventually(deadline, "the broker tells the ends of the input", || {
             self.offsets.ends(&topics)
@@ -170,12 +171,12 @@ impl Stage {
     }
 
     /// Everything published.
-    pub fn published(&self, isolation: Isolation) -> Published {
+    pub(crate) fn published(&self, isolation: Isolation) -> Published {
         oracle::published(&self.brokers, &self.targets, isolation)
     }
 
     /// The oracle's verdict on what a reader sees at this isolation level.
-    pub fn verdict_at(&self, isolation: Isolation) -> Verdict {
+    pub(crate) fn verdict_at(&self, isolation: Isolation) -> Verdict {
         const CALL: Duration = Duration::from_secs(20);
         let topics = self.topics();
         let published = self.published(isolation);
@@ -189,13 +190,17 @@ impl Stage {
     }
 
     /// The oracle's verdict on what was committed.
-    pub fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> Verdict {
         self.verdict_at(Isolation::Committed)
     }
 
     /// Waits until everything is done, stops the workers (each must end with status 0), and asks the oracle.
     #[track_caller]
-    pub fn finish(&self, workers: impl IntoIterator<Item = Worker>, deadline: Duration) -> Verdict {
+    pub(crate) fn finish(
+        &self,
+        workers: impl IntoIterator<Item = Worker>,
+        deadline: Duration,
+    ) -> Verdict {
         self.wait_until_done(deadline);
         for worker in workers {
             worker.stop();

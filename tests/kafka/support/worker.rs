@@ -18,17 +18,17 @@ use super::eventually;
 use super::process::Process;
 
 /// How long a worker may take until all of its lanes have joined.
-pub const READY: Duration = Duration::from_secs(60);
+pub(crate) const READY: Duration = Duration::from_mins(1);
 
 /// How long a worker may take to end after SIGTERM.
-pub const STOP: Duration = Duration::from_secs(20);
+pub(crate) const STOP: Duration = Duration::from_secs(20);
 
 /// Log lines kept for a failing test.
 const KEPT_LINES: usize = 20_000;
 
 /// How a worker is to be started. Starting it again with the same one is a restart.
 #[derive(Debug, Clone, Default)]
-pub struct Launch {
+pub(crate) struct Launch {
     name: String,
     settings: BTreeMap<String, String>,
     environment: BTreeMap<String, String>,
@@ -36,7 +36,7 @@ pub struct Launch {
 
 impl Launch {
     /// A worker with a name for messages and nothing set.
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             ..Self::default()
@@ -44,24 +44,24 @@ impl Launch {
     }
 
     /// Sets a key of the configuration to a text.
-    pub fn set(self, key: &str, value: &str) -> Self {
+    pub(crate) fn set(self, key: &str, value: &str) -> Self {
         self.set_raw(key, &Value::from(value).to_string())
     }
 
     /// Sets a key of the configuration to a TOML value.
-    pub fn set_raw(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn set_raw(mut self, key: &str, value: &str) -> Self {
         self.settings.insert(key.to_owned(), value.to_owned());
         self
     }
 
     /// A stable name: static membership.
-    pub fn instance(mut self, instance: &str) -> Self {
-        self.name = instance.to_owned();
+    pub(crate) fn instance(mut self, instance: &str) -> Self {
+        instance.clone_into(&mut self.name);
         self.set("worker.instance", instance)
     }
 
     /// A stand-in for the model that needs so long for each post.
-    pub fn hash_classifier(mut self, per_post: Duration) -> Self {
+    pub(crate) fn hash_classifier(mut self, per_post: Duration) -> Self {
         let stand_in = format!("hash,delay_us={}", per_post.as_micros());
         self.environment
             .insert("MOODSTREAM_TEST_CLASSIFIER".to_owned(), stand_in);
@@ -69,7 +69,7 @@ impl Launch {
     }
 
     /// The model of the project, instead of a stand-in.
-    pub fn real_model(mut self) -> Self {
+    pub(crate) fn real_model(mut self) -> Self {
         self.environment.remove("MOODSTREAM_TEST_CLASSIFIER");
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/starter");
         self.set(
@@ -79,14 +79,14 @@ impl Launch {
     }
 
     /// Aborts at the `pass`-th pass of a crash point.
-    pub fn crash_at(mut self, point: &str, pass: usize) -> Self {
+    pub(crate) fn crash_at(mut self, point: &str, pass: usize) -> Self {
         self.environment
             .insert("MOODSTREAM_CRASH_AT".to_owned(), format!("{point}:{pass}"));
         self
     }
 
     /// Starts it.
-    pub fn start(&self) -> Worker {
+    pub(crate) fn start(&self) -> Worker {
         let folder = tempfile::Builder::new()
             .prefix("moodstream-worker-")
             .tempdir()
@@ -119,7 +119,7 @@ impl Launch {
 }
 
 /// A running worker; killed when dropped.
-pub struct Worker {
+pub(crate) struct Worker {
     name: String,
     process: Process,
     log: Log,
@@ -128,12 +128,12 @@ pub struct Worker {
 
 impl Worker {
     /// Waits until `/readyz` says that all lanes have joined.
-    pub fn wait_ready(&mut self) {
+    pub(crate) fn wait_ready(&mut self) {
         self.wait_ready_within(READY);
     }
 
     /// Waits until `/readyz` says that all lanes have joined.
-    pub fn wait_ready_within(&mut self, deadline: Duration) {
+    pub(crate) fn wait_ready_within(&mut self, deadline: Duration) {
         let address = self.admin();
         eventually(deadline, &format!("{} is ready", self.name), || {
             if let Some(status) = self.process.exit_status() {
@@ -155,13 +155,13 @@ impl Worker {
     }
 
     /// Status and body of a page of its admin server.
-    pub fn page(&mut self, path: &str) -> Option<(u16, String)> {
+    pub(crate) fn page(&mut self, path: &str) -> Option<(u16, String)> {
         let address = self.admin();
         get(address, path)
     }
 
     /// Waits until `/readyz` answers 503, and returns what it says.
-    pub fn wait_not_ready(&mut self, deadline: Duration) -> String {
+    pub(crate) fn wait_not_ready(&mut self, deadline: Duration) -> String {
         let address = self.admin();
         eventually(deadline, &format!("{} is not ready", self.name), || {
             let (status, body) = get(address, "/readyz")?;
@@ -170,7 +170,7 @@ impl Worker {
     }
 
     /// Sum of the samples of a metric whose labels hold `labels` (such as `cause="out_of_range"`).
-    pub fn metric(&mut self, name: &str, labels: &str) -> Option<f64> {
+    pub(crate) fn metric(&mut self, name: &str, labels: &str) -> Option<f64> {
         let (_, body) = self.page("/metrics")?;
         let samples = body.lines().filter(|line| {
             let rest = line.strip_prefix(name);
@@ -182,7 +182,7 @@ impl Worker {
     }
 
     /// Waits for a line of its log.
-    pub fn wait_for_line(
+    pub(crate) fn wait_for_line(
         &mut self,
         deadline: Duration,
         what: &str,
@@ -198,7 +198,7 @@ impl Worker {
     }
 
     /// The lines of its log that are wanted.
-    pub fn lines(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+    pub(crate) fn lines(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         self.log
             .lines()
             .into_iter()
@@ -207,17 +207,17 @@ impl Worker {
     }
 
     /// Sends a signal.
-    pub fn signal(&mut self, signal: Signal) {
+    pub(crate) fn signal(&mut self, signal: Signal) {
         self.process.signal(signal);
     }
 
     /// SIGKILL, and waits until it is gone.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.process.kill();
     }
 
     /// SIGTERM; it must end with status 0 within the deadline.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.process.signal(Signal::SIGTERM);
         let status = self.process.wait(STOP);
         assert_eq!(
@@ -229,17 +229,17 @@ impl Worker {
     }
 
     /// How it ended, if it has.
-    pub fn exit_status(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn exit_status(&mut self) -> Option<ExitStatus> {
         self.process.exit_status()
     }
 
     /// Waits for its end.
-    pub fn wait(&mut self, deadline: Duration) -> ExitStatus {
+    pub(crate) fn wait(&mut self, deadline: Duration) -> ExitStatus {
         self.process.wait(deadline)
     }
 
     /// Memory in use, in bytes, where the system tells (Linux).
-    pub fn resident_bytes(&self) -> Option<u64> {
+    pub(crate) fn resident_bytes(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
         let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
         Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
@@ -259,21 +259,21 @@ impl Drop for Worker {
 }
 
 /// The message of a log line.
-pub fn message(line: &Value) -> &str {
+pub(crate) fn message(line: &Value) -> &str {
     field(line, "message")
         .and_then(Value::as_str)
         .unwrap_or_default()
 }
 
 /// A field of a log line, wherever the format puts fields.
-pub fn field<'a>(line: &'a Value, name: &str) -> Option<&'a Value> {
+pub(crate) fn field<'a>(line: &'a Value, name: &str) -> Option<&'a Value> {
     line.get("fields")
         .and_then(|fields| fields.get(name))
         .or_else(|| line.get(name))
 }
 
 /// A log line at level ERROR.
-pub fn is_error(line: &Value) -> bool {
+pub(crate) fn is_error(line: &Value) -> bool {
     line["level"] == "ERROR"
 }
 
