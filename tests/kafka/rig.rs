@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::Offset;
 
 use crate::support::broker::Broker;
 use crate::support::posts;
@@ -148,4 +151,44 @@ fn the_proxy_loses_the_reply_of_a_commit_that_the_broker_has_done() {
 
     let records = topic::read(&brokers, &stage.targets.output, Isolation::Committed);
     assert_eq!(records.len(), 1);
+}
+
+#[test]
+fn topics_offsets_and_the_node_can_be_changed_under_a_group() {
+    let mut broker = Broker::start();
+    let mut stage = Stage::new(&broker.address(), "changes", &Layout::partitions(2));
+    stage.produce(posts::take(100));
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", broker.address())
+        .set("group.id", &stage.group)
+        .create()
+        .expect("a consumer's configuration is valid");
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_range(&stage.input, 0, 1);
+    offsets
+        .set_all_offsets(Offset::Offset(40))
+        .expect("a valid offset");
+    consumer
+        .commit(&offsets, CommitMode::Sync)
+        .expect("a group without members takes offsets");
+    drop(consumer);
+    assert_eq!(stage.done(), Some(80));
+
+    stage.admin.delete_committed(&stage.group, &stage.input, 1);
+    assert_eq!(stage.done(), Some(40), "one partition's offset is gone");
+    broker.restart();
+    stage.wait_for(40, CALL);
+    stage.admin.delete_group(&stage.group);
+    assert_eq!(stage.done(), Some(0));
+
+    stage.admin.delete_records(&stage.input, 0, 10);
+    let left = topic::read(&broker.address(), &stage.input, Isolation::Committed);
+    assert_eq!(left.len(), 90);
+    stage.admin.add_partitions(&stage.input, 3);
+    stage.admin.delete_topic(&stage.input);
+    stage.admin.create_topic(&stage.input, 1, &[]);
+    assert_eq!(
+        topic::read(&broker.address(), &stage.input, Isolation::Committed).len(),
+        0
+    );
 }
