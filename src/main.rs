@@ -1,1 +1,13 @@
-fn main() {}
+//! The program: reads the command line, does what it says, and turns the result into an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use moodstream::{cli, commands};
+
+fn main() -> ExitCode {
+    commands::dispatch(&cli::Cli::parse()).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        cli::exit_code(&error)
+    })
+}

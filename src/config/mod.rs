@@ -3,15 +3,25 @@
 //! Layers, later ones win: embedded defaults, the file named by `--config`, the environment
 //! (`MOODSTREAM__SECTION__KEY`), command-line flags. Loading reports every problem at once.
 
+mod known;
+mod layers;
+mod problem;
+mod properties;
+pub mod schema;
+mod start;
 mod units;
+mod validate;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use layers::environment;
+pub use problem::{ConfigErrors, Problem};
+pub use properties::Properties;
 pub use units::{Bytes, Span};
 
 /// The whole configuration of one worker.
@@ -42,6 +52,22 @@ pub struct Config {
     pub admin: Admin,
     /// Logging.
     pub log: Log,
+}
+
+impl Config {
+    /// The configuration of these layers: the embedded defaults, then the file, then the environment
+    /// (see [`environment`]), then the flags as pairs of dotted key and value. Later ones win.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once: keys that do not exist, values of the wrong kind, and values
+    /// that do not go together. No secret is named.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        flags: &[(String, String)],
+    ) -> Result<Self, ConfigErrors> {
+        layers::load(file, environment, flags)
+    }
 }
 
 /// Input topics and the mapping of their JSON.
@@ -201,8 +227,8 @@ pub struct Kafka {
     pub request_deadline: Span,
     /// How often the identity of the input topics is compared with the committed one.
     pub topic_check_interval: Span,
-    /// Any other librdkafka property, dotted keys or nested tables.
-    pub properties: BTreeMap<String, serde_json::Value>,
+    /// Any other librdkafka property, dotted keys or nested tables; `<secret>_file` reads a secret from a file.
+    pub properties: Properties,
 }
 
 /// Guarantee of delivery.
@@ -333,7 +359,7 @@ pub struct Admin {
 pub struct Log {
     /// Form of the lines.
     pub format: LogFormat,
-    /// Filter, as of `tracing`'s EnvFilter: `info`, `moodstream=debug`.
+    /// Filter, as of `tracing`'s `EnvFilter`: `info`, `moodstream=debug`.
     pub level: String,
 }
 
@@ -348,4 +374,3 @@ pub enum LogFormat {
     /// One JSON object a line.
     Json,
 }
-

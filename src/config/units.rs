@@ -31,9 +31,11 @@ impl Serialize for Span {
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text)
-            .map(Self)
-            .map_err(|_| de::Error::custom(format!("\"{text}\" is not a length of time such as \"30s\" or \"5ms\"")))
+        humantime::parse_duration(&text).map(Self).map_err(|_| {
+            de::Error::custom(format!(
+                "\"{text}\" is not a length of time such as \"30s\" or \"5ms\""
+            ))
+        })
     }
 }
 
@@ -43,7 +45,7 @@ impl JsonSchema for Span {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "description": "a length of time, such as \"30s\" or \"5ms\""})
+        json_schema!({"type": "string", "title": "a length of time", "examples": ["30s", "5ms"]})
     }
 }
 
@@ -62,7 +64,9 @@ impl Serialize for Bytes {
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let size = ByteSize::deserialize(deserializer)?;
-        usize::try_from(size.as_u64()).map(Self).map_err(de::Error::custom)
+        usize::try_from(size.as_u64())
+            .map(Self)
+            .map_err(de::Error::custom)
     }
 }
 
@@ -72,6 +76,6 @@ impl JsonSchema for Bytes {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": ["string", "integer"], "description": "a number of bytes, such as \"16KiB\" or 16384"})
+        json_schema!({"type": ["string", "integer"], "title": "a number of bytes", "examples": ["16KiB", 16384], "minimum": 0})
     }
 }

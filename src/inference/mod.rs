@@ -6,8 +6,43 @@
 //!
 //! Keeps I5 (scores depend on text and model alone) and I9 (every output names its model).
 
+mod baseline;
+mod bisect;
+mod bundle;
+mod cache;
+mod classifier;
+mod encode;
+mod error;
+#[cfg(feature = "fault-injection")]
+pub mod faulty;
+mod golden;
+mod library;
+mod load;
+mod manifest;
+mod micro_batch;
+mod null;
+mod pool;
+mod session;
+
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use baseline::{Baseline, baseline};
+pub use bundle::{Bundle, GoldenText};
+pub use encode::{EncodeError, Encoded, Encoder};
+pub use error::{GoldenMismatch, ModelError};
+pub use golden::{BATCH_TOLERANCE, Verification};
+pub use library::{LibraryInfo, load as load_library};
+pub use load::{Loaded, load};
+pub use manifest::{InputNames, Manifest, Precision, Tolerance};
+pub use micro_batch::{Cutter, MicroBatch};
+pub use null::{NullClassifier, REFERENCE_LABELS};
+
+/// Token ids of one text.
+type TokenIds = Arc<[u32]>;
+
+/// Scores of one text, or why it has none.
+type Answer = Result<Arc<[f32]>, String>;
 
 /// Turns texts into scores. The worker's lanes share one.
 pub trait Classifier: Send + Sync {

@@ -1,0 +1,92 @@
+# The words of this project; `make` alone lists them.
+
+.DEFAULT_GOAL := help
+SHELL := bash
+
+CARGO ?= cargo
+KAFKA_PORT ?= 9092
+MODEL ?= models/starter
+SHELL_SCRIPTS = .ci/run $(shell find tools -name '*.sh')
+
+.PHONY: help
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## name what this machine lacks, and how to install it
+	@tools/check-prerequisites.sh
+
+.PHONY: onnxruntime
+onnxruntime: ## fetch ONNX Runtime's library, once, verified (GPU=1 for CUDA)
+	@tools/fetch-onnxruntime.sh $(if $(GPU),--gpu)
+
+.PHONY: build
+build: setup ## release build: target/release/moodstream
+	$(CARGO) build --release --locked
+
+.PHONY: demo
+demo: setup onnxruntime ## watch sample posts being labelled; needs no Kafka
+	$(CARGO) run --release --locked -- demo
+
+.PHONY: kafka
+kafka: ## start a local Kafka node (KAFKA_PORT=9092, data in .kafka)
+	@tools/check-prerequisites.sh --real-broker
+	@tools/fetch-kafka.sh
+	@tools/kafka/kafka.sh start --port $(KAFKA_PORT)
+
+.PHONY: kafka-stop
+kafka-stop: ## stop it
+	@tools/kafka/kafka.sh stop
+
+.PHONY: fmt
+fmt: ## format the sources
+	$(CARGO) fmt
+
+.PHONY: lint
+lint: setup ## formatting, clippy, rustdoc, shell syntax: any warning is an error
+	for script in $(SHELL_SCRIPTS); do bash -n "$$script" || exit 1; done
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets --features fault-injection -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+.PHONY: test
+test: setup ## all tests; without Java and Maven all but the real-broker tests
+	@tools/test.sh
+
+.PHONY: soak
+soak: setup onnxruntime ## the long proofs against a real broker (an hour or so)
+	@tools/check-prerequisites.sh --real-broker
+	@tools/fetch-kafka.sh
+	$(CARGO) test --release --locked --features fault-injection --test soak -- --nocapture
+
+.PHONY: bench
+bench: build onnxruntime ## pipeline and lane benchmarks against a local broker
+	@tools/check-prerequisites.sh --real-broker
+	@tools/fetch-kafka.sh
+	@tools/bench.sh
+
+.PHONY: schemas
+schemas: ## write schemas/ anew from the types (a test compares them)
+	mkdir -p schemas
+	for name in config labelled-post; do \
+	  $(CARGO) run --locked --quiet -- schema "$$name" >"schemas/$$name.new" && \
+	  mv "schemas/$$name.new" "schemas/$$name.schema.json" || exit 1; \
+	done
+
+.deps/model-venv/ready: tools/model/requirements.txt
+	python3 -m venv .deps/model-venv
+	.deps/model-venv/bin/pip install --disable-pip-version-check --quiet -r $<
+	touch $@
+
+.PHONY: model
+model: .deps/model-venv/ready ## write a bundle's golden scores and hashes anew (MODEL=models/starter)
+	.deps/model-venv/bin/python tools/model/bundle.py $(MODEL)
+
+.PHONY: model-check
+model-check: .deps/model-venv/ready ## compare them, in Python, without writing
+	.deps/model-venv/bin/python tools/model/bundle.py --check $(MODEL)
+
+.PHONY: clean
+clean: kafka-stop ## remove builds and the local Kafka's data; .deps/ (fetched files) stays
+	$(CARGO) clean
+	rm -rf .kafka

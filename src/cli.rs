@@ -1,0 +1,427 @@
+//! The command line: commands, flags, help, exit codes.
+//!
+//! Flags that stand for settings become pairs of dotted key and value, the last layer of the
+//! configuration; whether a value is right is decided there, in one place for all layers.
+
+#![expect(
+    clippy::doc_markdown,
+    reason = "the comments on arguments are their help, printed as they stand"
+)]
+
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{self, Config, ConfigErrors};
+
+const TOP_HELP: &str = "\
+First steps:
+  moodstream demo                      watch posts being labelled, no Kafka needed
+  moodstream check --topic posts       see whether everything is in place
+  moodstream run --topic posts         label the topic posts into posts.emotions
+
+Settings come from built-in defaults, then the file given by --config, then environment variables
+(MOODSTREAM__KAFKA__BROKERS is kafka.brokers), then flags; later ones win.
+
+Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration.";
+
+/// Label a Kafka topic of social-media posts with the emotions they express, exactly once.
+// No Debug here nor in `Settings`: `--set` may hold a secret.
+#[derive(Parser)]
+#[command(name = "moodstream", version, after_help = TOP_HELP, propagate_version = true)]
+pub struct Cli {
+    /// Settings for every command.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Settings for every command.
+#[derive(Args)]
+pub struct Settings {
+    /// TOML file of settings; it needs only the keys that differ from the defaults.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Change one setting, such as batch.linger=20ms; repeatable, lists are separated by commas.
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = assignment)]
+    pub set: Vec<(String, String)>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Label a topic until stopped.
+    ///
+    /// Reads posts from the input topics, labels each with the emotions it expresses, and publishes
+    /// every one to the output topic exactly once; what cannot be read goes to the dead-letter topic
+    /// with the reason. Workers of one group share the partitions. SIGTERM or Ctrl-C finishes the
+    /// batches in hand; a second one ends at once.
+    #[command(after_help = concat!(
+        "Example:\n  moodstream run --brokers kafka:9092 --topic posts --group moods --instance worker-0\n\n",
+        "Exit codes: 0 stopped as asked, 1 failed at work, 2 wrong use or configuration."
+    ))]
+    Run(RunArgs),
+    /// Watch posts being labelled, with a broker inside the program.
+    ///
+    /// Runs the real worker on an embedded broker with sample posts: moods of all kinds, emoji,
+    /// duplicates, other languages, broken records. Ends by itself with a summary.
+    #[command(after_help = concat!("Example:\n  moodstream demo\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
+    Demo,
+    /// Tell what is right and what is wrong, without touching anything.
+    ///
+    /// Checks in order: configuration, library, model, brokers, topics, permissions, transactions.
+    /// Prints the commands that create missing topics.
+    #[command(after_help = concat!(
+        "Example:\n  moodstream check --brokers kafka:9092 --topic posts --create\n\n",
+        "Exit codes: 0 all is right, 1 something is wrong, 2 wrong use or configuration."
+    ))]
+    Check(CheckArgs),
+    /// Send JSON lines to a topic.
+    ///
+    /// Each line becomes one record, sent as it stands, keyed by the post's id.
+    #[command(after_help = concat!(
+        "Example:\n  moodstream produce --brokers kafka:9092 --topic posts posts.jsonl --rate 1000\n\n",
+        "Exit codes: 0 all sent, 1 failed at work, 2 wrong use or configuration."
+    ))]
+    Produce(ProduceArgs),
+    /// Work with a model bundle.
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Measure, and print the figures.
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// Print a JSON schema.
+    #[command(after_help = concat!("Example:\n  moodstream schema config > config.schema.json\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
+    Schema {
+        /// Of what.
+        of: SchemaOf,
+    },
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Settings of a worker.
+    #[command(flatten)]
+    pub worker: WorkerFlags,
+}
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Create the topics that are missing.
+    #[arg(long)]
+    pub create: bool,
+    /// Settings of a worker.
+    #[command(flatten)]
+    pub worker: WorkerFlags,
+}
+
+/// Flags that stand for settings of a worker.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Settings, all with a key in the configuration")]
+pub struct WorkerFlags {
+    /// Brokers, host:port separated by commas (kafka.brokers).
+    #[arg(long, value_name = "HOST:PORT")]
+    pub brokers: Option<String>,
+    /// Consumer group; workers of one group share the partitions (kafka.group).
+    #[arg(long)]
+    pub group: Option<String>,
+    /// Topic to read; repeatable (input.topics).
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: Vec<String>,
+    /// Stable name of this worker, for quick restarts (worker.instance).
+    #[arg(long, value_name = "NAME")]
+    pub instance: Option<String>,
+    /// Directory of the model (model.path).
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<String>,
+    /// Consumer threads (worker.lanes).
+    #[arg(long, value_name = "N")]
+    pub lanes: Option<String>,
+    /// Guarantee: exactly_once or at_least_once (kafka.delivery).
+    #[arg(long, value_name = "GUARANTEE")]
+    pub delivery: Option<String>,
+    /// Leave the group when stopped, for scaling down (worker.leave_group).
+    #[arg(long)]
+    pub leave: bool,
+    /// When the committed position is lost: stop, earliest or latest (input.on_lost_position).
+    #[arg(long, value_name = "WHAT")]
+    pub on_lost_position: Option<String>,
+}
+
+/// Options of `produce`.
+#[derive(Debug, Args)]
+pub struct ProduceArgs {
+    /// File of JSON lines; - reads standard input.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Topic to send to.
+    #[arg(long)]
+    pub topic: String,
+    /// Timestamp of the records.
+    #[arg(long, value_enum, default_value_t = RecordTime::Now)]
+    pub timestamp: RecordTime,
+    /// Posts per second; as fast as possible unless given.
+    #[arg(long, value_name = "N")]
+    pub rate: Option<NonZeroU32>,
+    /// Brokers, host:port separated by commas (kafka.brokers).
+    #[arg(long, value_name = "HOST:PORT")]
+    pub brokers: Option<String>,
+}
+
+/// Where a produced record's timestamp comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RecordTime {
+    /// The moment of sending.
+    Now,
+    /// The post's own time (input.fields.created_at).
+    #[value(name = "created_at")]
+    CreatedAt,
+}
+
+/// What to do with a model bundle.
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Verify a model bundle: hashes, labels, shapes, golden scores.
+    ///
+    /// The same checks as at the start of a worker.
+    #[command(after_help = concat!(
+        "Example:\n  moodstream model verify --model models/starter\n\n",
+        "Exit codes: 0 it is sound, 1 it is not, 2 wrong use or configuration."
+    ))]
+    Verify {
+        /// Directory of the model (model.path).
+        #[arg(long, value_name = "DIR")]
+        model: Option<String>,
+    },
+}
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Measure one lane on a real broker with a classifier that does nothing.
+    ///
+    /// Makes topics and a group of its own.
+    #[command(after_help = concat!("Example:\n  moodstream bench lane --posts 500000 --batch 4096\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
+    Lane(BenchLaneArgs),
+    /// Measure the whole pipeline against the model alone, as a ratio in one run.
+    #[command(after_help = concat!("Example:\n  moodstream bench pipeline --seconds 30\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
+    Pipeline(BenchPipelineArgs),
+}
+
+/// Options of `bench lane`.
+#[derive(Debug, Args)]
+pub struct BenchLaneArgs {
+    /// Posts to label.
+    #[arg(long, value_name = "N", default_value = "500000")]
+    pub posts: NonZeroU64,
+    /// Posts per batch.
+    #[arg(long, value_name = "N", default_value = "4096")]
+    pub batch: NonZeroUsize,
+    /// Tokenize the texts too.
+    #[arg(long)]
+    pub tokenize: bool,
+    /// Brokers, host:port separated by commas (kafka.brokers).
+    #[arg(long, value_name = "HOST:PORT")]
+    pub brokers: Option<String>,
+}
+
+/// Options of `bench pipeline`.
+#[derive(Debug, Args)]
+pub struct BenchPipelineArgs {
+    /// How long to measure each of the two.
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub seconds: NonZeroU32,
+    /// Directory of the model (model.path).
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<String>,
+}
+
+/// Schemas that can be printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// The configuration file.
+    Config,
+}
+
+impl Cli {
+    /// The configuration of all layers, these flags the last.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn load_config(&self) -> Result<Config, ConfigErrors> {
+        Config::load(
+            self.settings.config.as_deref(),
+            config::environment(),
+            &self.flags(),
+        )
+    }
+
+    /// What the flags set, as dotted key and value; `--set` first, so that a flag of its own wins.
+    #[must_use]
+    pub fn flags(&self) -> Vec<(String, String)> {
+        let mut flags = self.settings.set.clone();
+        let more: Vec<(&str, Option<String>)> = match &self.command {
+            Command::Run(RunArgs { worker }) | Command::Check(CheckArgs { worker, .. }) => {
+                worker.settings()
+            }
+            Command::Produce(ProduceArgs { brokers, .. })
+            | Command::Bench(BenchCommand::Lane(BenchLaneArgs { brokers, .. })) => {
+                vec![("kafka.brokers", brokers.clone())]
+            }
+            Command::Model(ModelCommand::Verify { model })
+            | Command::Bench(BenchCommand::Pipeline(BenchPipelineArgs { model, .. })) => {
+                vec![("model.path", model.clone())]
+            }
+            Command::Demo | Command::Schema { .. } => Vec::new(),
+        };
+        flags.extend(
+            more.into_iter()
+                .filter_map(|(key, value)| Some((key.to_owned(), value?))),
+        );
+        flags
+    }
+}
+
+impl WorkerFlags {
+    fn settings(&self) -> Vec<(&'static str, Option<String>)> {
+        vec![
+            ("kafka.brokers", self.brokers.clone()),
+            ("kafka.group", self.group.clone()),
+            (
+                "input.topics",
+                (!self.topic.is_empty()).then(|| self.topic.join(",")),
+            ),
+            ("worker.instance", self.instance.clone()),
+            ("model.path", self.model.clone()),
+            ("worker.lanes", self.lanes.clone()),
+            ("kafka.delivery", self.delivery.clone()),
+            ("worker.leave_group", self.leave.then(|| "true".to_owned())),
+            ("input.on_lost_position", self.on_lost_position.clone()),
+        ]
+    }
+}
+
+/// The exit code of an error: 2 for a wrong configuration, else 1. Wrong use is clap's, also 2.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(if error.is::<ConfigErrors>() { 2 } else { 1 })
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("write it as key=value, such as batch.linger=20ms")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn flags(line: &str) -> Vec<(String, String)> {
+        Cli::try_parse_from(line.split(' ')).expect("valid").flags()
+    }
+
+    #[test]
+    fn every_command_has_help_with_exit_codes_and_parses_without_conflicts() {
+        fn walk(command: &clap::Command) {
+            let leaf = command.get_subcommands().next().is_none();
+            let after = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                !leaf || (after.contains("Exit codes: 0") && after.contains("Example:")),
+                "{}",
+                command.get_name()
+            );
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            command.get_subcommands().for_each(walk);
+        }
+        let command = Cli::command();
+        command.clone().debug_assert();
+        walk(&command);
+    }
+
+    #[test]
+    fn flags_become_settings_and_win_over_set() {
+        let line = "moodstream run --set worker.lanes=2 --brokers b:1 --group g --topic a --topic b --instance i \
+                    --model m --lanes 3 --delivery at_least_once --leave --on-lost-position earliest --set log.level=warn";
+        let expected = [
+            ("worker.lanes", "2"),
+            ("log.level", "warn"),
+            ("kafka.brokers", "b:1"),
+            ("kafka.group", "g"),
+            ("input.topics", "a,b"),
+            ("worker.instance", "i"),
+            ("model.path", "m"),
+            ("worker.lanes", "3"),
+            ("kafka.delivery", "at_least_once"),
+            ("worker.leave_group", "true"),
+            ("input.on_lost_position", "earliest"),
+        ];
+        assert_eq!(
+            flags(line),
+            expected.map(|(key, value)| (key.to_owned(), value.to_owned()))
+        );
+    }
+
+    #[test]
+    fn every_flag_names_a_key_that_takes_its_value() {
+        let line = "moodstream check --create --brokers b:1 --group g --topic a --topic b --instance i --model m --lanes 3 \
+                    --delivery at_least_once --leave --on-lost-position earliest";
+        let config = Config::load(None, std::iter::empty(), &flags(line)).expect("valid");
+        assert_eq!(config.input.topics, ["a", "b"]);
+        assert_eq!(config.worker.lanes.get(), 3);
+        assert!(config.worker.leave_group);
+        for line in [
+            "produce --topic t - --brokers b:1",
+            "bench lane --brokers b:1",
+            "model verify --model m",
+            "bench pipeline --model m",
+        ] {
+            let flags = flags(&format!("moodstream {line}"));
+            assert_eq!(flags.len(), 1, "{line}");
+            assert!(
+                Config::load(None, std::iter::empty(), &flags).is_ok(),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn settings_stand_before_or_after_the_command() {
+        assert_eq!(
+            flags("moodstream --set a.b=c=d demo"),
+            flags("moodstream demo --set a.b=c=d")
+        );
+        assert_eq!(
+            flags("moodstream demo --set a.b=c=d"),
+            [("a.b".to_owned(), "c=d".to_owned())]
+        );
+        assert!(Cli::try_parse_from(["moodstream", "demo", "--set", "a.b"]).is_err());
+    }
+
+    #[test]
+    fn a_wrong_configuration_exits_with_2_and_other_failures_with_1() {
+        let wrong =
+            Config::load(None, std::iter::empty(), &[("a".into(), "b".into())]).expect_err("wrong");
+        let failed = anyhow::anyhow!("no broker");
+        let codes = [
+            exit_code(&anyhow::Error::new(wrong).context("start")),
+            exit_code(&failed),
+        ];
+        assert_eq!(
+            format!("{codes:?}"),
+            format!("{:?}", [ExitCode::from(2), ExitCode::from(1)])
+        );
+    }
+}

@@ -1,0 +1,18 @@
+//! What each command does. A module per command; errors carry their context up to `main`.
+
+mod schema;
+
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command};
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Whatever kept the command from being done; [`crate::cli::exit_code`] turns it into an exit code.
+pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
+    match &cli.command {
+        Command::Schema { of } => schema::run(*of),
+        other => anyhow::bail!("{other:?} is not wired up"),
+    }
+}

@@ -1,0 +1,21 @@
+//! `moodstream schema`: prints a JSON schema.
+
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+use crate::cli::SchemaOf;
+use crate::config;
+
+/// Prints the schema.
+///
+/// # Errors
+/// When standard output cannot be written; a reader that has seen enough is no error.
+pub(super) fn run(of: SchemaOf) -> anyhow::Result<ExitCode> {
+    let text = match of {
+        SchemaOf::Config => config::schema::config_text(),
+    };
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}

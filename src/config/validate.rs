@@ -1,0 +1,390 @@
+//! Checks of values that have the right type: what they may be, and what goes together.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::{Config, Exposure, OneOrMore, Problem, Span};
+
+/// Everything wrong with this configuration, each under the key to change.
+pub(super) fn check(config: &Config) -> Vec<Problem> {
+    let mut checks = Checks::default();
+    checks.topics(config);
+    checks.mapping(config);
+    checks.names(config);
+    checks.times(config);
+    checks.breaker(config);
+    checks.privacy(config);
+    checks.process(config);
+    checks.0.extend(config.kafka.properties.refused());
+    checks.0
+}
+
+#[derive(Default)]
+struct Checks(Vec<Problem>);
+
+impl Checks {
+    /// Reports `remedy` unless the condition holds.
+    fn require(&mut self, holds: bool, key: &str, remedy: impl Into<String>) {
+        if !holds {
+            self.0.push(Problem::new(key, remedy));
+        }
+    }
+
+    fn topics(&mut self, config: &Config) {
+        let inputs = &config.input.topics;
+        let (output, dead) = (&config.output.topic, &config.dead_letter.topic);
+        self.require(
+            !inputs.is_empty(),
+            "input.topics",
+            "must name at least one topic",
+        );
+        let distinct = inputs.iter().collect::<BTreeSet<_>>().len();
+        self.require(
+            distinct == inputs.len(),
+            "input.topics",
+            "names a topic twice",
+        );
+        for topic in inputs {
+            self.topic("input.topics", topic);
+        }
+        self.topic("output.topic", output);
+        self.topic("dead_letter.topic", dead);
+        // A worker that read what it writes would label its own output for ever.
+        for (key, topic) in [("output.topic", output), ("dead_letter.topic", dead)] {
+            self.require(
+                !inputs.contains(topic),
+                key,
+                "is also one of input.topics: the worker would read its own output",
+            );
+        }
+        self.require(
+            output != dead,
+            "dead_letter.topic",
+            "must differ from output.topic",
+        );
+    }
+
+    /// Kafka's own rule for names (`Topic.validate`).
+    fn topic(&mut self, key: &str, topic: &str) {
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let valid = (1..=249).contains(&topic.len())
+            && topic.chars().all(legal)
+            && topic != "."
+            && topic != "..";
+        self.require(
+            valid,
+            key,
+            format!("\"{topic}\" is no topic name: 1 to 249 letters, digits, dots, underscores and hyphens"),
+        );
+    }
+
+    fn mapping(&mut self, config: &Config) {
+        let fields = &config.input.fields;
+        self.require(
+            !fields.text.is_empty(),
+            "input.fields.text",
+            "must say where the text is, such as \"/text\"",
+        );
+        let single = [
+            ("input.fields.text", &fields.text),
+            ("input.fields.created_at", &fields.created_at),
+            ("input.fields.lang", &fields.lang),
+            ("input.fields.author", &fields.author),
+            ("input.fields.platform", &fields.platform),
+        ];
+        for (key, pointer) in single {
+            self.pointer(key, pointer, true);
+        }
+        match &fields.id {
+            OneOrMore::One(pointer) => self.pointer("input.fields.id", pointer, true),
+            OneOrMore::More(pointers) => {
+                for pointer in pointers {
+                    self.pointer("input.fields.id", pointer, false);
+                }
+            }
+        }
+        for pointer in config.input.select.keys() {
+            self.pointer(&format!("input.select.{pointer}"), pointer, false);
+        }
+        for (name, pointer) in &config.input.extra {
+            self.pointer(&format!("input.extra.{name}"), pointer, false);
+        }
+        self.require(
+            config.input.max_text_bytes.0 > 0,
+            "input.max_text_bytes",
+            "must be above 0",
+        );
+    }
+
+    /// RFC 6901: `/` before each step; `~` only as `~0` and `~1`.
+    fn pointer(&mut self, key: &str, pointer: &str, may_be_empty: bool) {
+        let starts = pointer.starts_with('/') || (may_be_empty && pointer.is_empty());
+        let escapes = pointer
+            .split('~')
+            .skip(1)
+            .all(|rest| rest.starts_with(['0', '1']));
+        self.require(
+            starts && escapes,
+            key,
+            format!("\"{pointer}\" is no JSON pointer: it starts with / and writes ~ as ~0, / in a name as ~1"),
+        );
+    }
+
+    fn names(&mut self, config: &Config) {
+        let (kafka, worker) = (&config.kafka, &config.worker);
+        self.require(
+            !kafka.brokers.trim().is_empty(),
+            "kafka.brokers",
+            "must name a broker, such as \"localhost:9092\"",
+        );
+        self.require(
+            !kafka.group.trim().is_empty(),
+            "kafka.group",
+            "must not be empty",
+        );
+        // A transactional id is group/instance/lane: a slash inside would make two workers one.
+        for (key, name) in [
+            ("kafka.group", &kafka.group),
+            ("worker.instance", &worker.instance),
+        ] {
+            self.require(
+                !name.contains('/'),
+                key,
+                "must not contain /, which separates the parts of transactional ids",
+            );
+        }
+    }
+
+    fn times(&mut self, config: &Config) {
+        const SHORTEST: Duration = Duration::from_secs(6);
+        const LONGEST: Duration = Duration::from_mins(30);
+        let (kafka, batch) = (&config.kafka, &config.batch);
+        self.require(
+            (SHORTEST..=LONGEST).contains(&kafka.session_timeout.0),
+            "kafka.session_timeout",
+            "must be between 6s and 30m, which are the brokers' own limits unless they were changed",
+        );
+        for (key, span) in [
+            ("kafka.request_deadline", kafka.request_deadline),
+            ("kafka.topic_check_interval", kafka.topic_check_interval),
+            ("breaker.probe_interval", config.breaker.probe_interval),
+            ("batch.target", batch.target),
+        ] {
+            self.require(
+                span > Span(Duration::ZERO),
+                key,
+                "must be longer than nothing",
+            );
+        }
+        self.require(
+            batch.linger < batch.target,
+            "batch.linger",
+            format!(
+                "must be shorter than batch.target, which is {}",
+                batch.target
+            ),
+        );
+        self.require(batch.max_bytes.0 > 0, "batch.max_bytes", "must be above 0");
+    }
+
+    fn breaker(&mut self, config: &Config) {
+        let breaker = &config.breaker;
+        self.require(
+            breaker.threshold > 0.0 && breaker.threshold <= 1.0,
+            "breaker.threshold",
+            "must be above 0 and at most 1",
+        );
+        self.require(
+            breaker.min_seen <= breaker.window,
+            "breaker.min_seen",
+            format!(
+                "must be at most breaker.window, which is {}, or the breaker never trips",
+                breaker.window
+            ),
+        );
+    }
+
+    fn privacy(&mut self, config: &Config) {
+        let privacy = &config.privacy;
+        let hashes = privacy.text == Exposure::Hash || privacy.author == Exposure::Hash;
+        if hashes && let Err(remedy) = usable_key(&privacy.key_file) {
+            self.require(false, "privacy.key_file", remedy);
+        }
+    }
+
+    fn process(&mut self, config: &Config) {
+        self.require(
+            !config.model.path.as_os_str().is_empty(),
+            "model.path",
+            "must name the model's directory",
+        );
+        let listen = &config.admin.listen;
+        let address = listen
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        self.require(
+            listen.is_empty() || address,
+            "admin.listen",
+            "must be an address and port such as \"127.0.0.1:9464\", or empty for no server",
+        );
+        if let Err(error) = EnvFilter::try_new(&config.log.level) {
+            let remedy =
+                format!("is no log filter ({error}); write info, or info,moodstream::lane=debug");
+            self.require(false, "log.level", remedy);
+        }
+    }
+}
+
+/// Whether this file can serve as the key of the keyed hash.
+fn usable_key(path: &Path) -> Result<(), String> {
+    if path.as_os_str().is_empty() {
+        return Err(
+            "must name a file with the key, because privacy.text or privacy.author is \"hash\""
+                .into(),
+        );
+    }
+    let key = std::fs::read(path).map_err(|error| format!("cannot read the key: {error}"))?;
+    if key.trim_ascii().is_empty() {
+        return Err(
+            "the file is empty; write the key into it, for example by openssl rand -hex 32".into(),
+        );
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let metadata =
+            std::fs::metadata(path).map_err(|error| format!("cannot read the key: {error}"))?;
+        if metadata.permissions().mode() & 0o007 != 0 {
+            return Err(
+                "every user of this machine can read or change the key; chmod 600 it".into(),
+            );
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::super::ConfigErrors;
+    use super::*;
+
+    /// The keys refused when these are set.
+    fn refused(flags: &[(&str, &str)]) -> Vec<String> {
+        let flags = flags
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect::<Vec<_>>();
+        match Config::load(None, std::iter::empty(), &flags) {
+            Ok(_) => Vec::new(),
+            Err(ConfigErrors(problems)) => {
+                problems.into_iter().map(|problem| problem.key).collect()
+            }
+        }
+    }
+
+    #[test]
+    fn one_wrong_value_is_one_problem_under_its_key() {
+        let cases = [
+            ("input.topics", ""),
+            ("input.topics", "a,a"),
+            ("input.topics", "po sts"),
+            ("input.topics", "^posts.*"),
+            ("output.topic", ""),
+            ("output.topic", "posts"),
+            ("dead_letter.topic", "posts"),
+            ("dead_letter.topic", "posts.emotions"),
+            ("input.fields.text", ""),
+            ("input.fields.text", "text"),
+            ("input.fields.lang", "lang"),
+            ("input.fields.id", "id"),
+            ("input.fields.id", "/did,id"),
+            ("input.fields.author", "/a~2"),
+            ("input.select.kind", "commit"),
+            ("input.extra.likes", "likes"),
+            ("input.max_text_bytes", "0"),
+            ("kafka.brokers", " "),
+            ("kafka.group", ""),
+            ("kafka.group", "a/b"),
+            ("kafka.session_timeout", "5s"),
+            ("kafka.session_timeout", "1h"),
+            ("kafka.request_deadline", "0s"),
+            ("kafka.topic_check_interval", "0s"),
+            ("kafka.properties.acks", "1"),
+            ("worker.instance", "a/b"),
+            ("batch.max_bytes", "0"),
+            ("batch.linger", "1s"),
+            ("breaker.threshold", "0"),
+            ("breaker.threshold", "1.1"),
+            ("breaker.threshold", "nan"),
+            ("breaker.min_seen", "1001"),
+            ("breaker.probe_interval", "0s"),
+            ("model.path", ""),
+            ("admin.listen", "9464"),
+            ("admin.listen", "localhost:99999"),
+            ("log.level", "moodstream=loud"),
+        ];
+        for (key, value) in cases {
+            assert_eq!(refused(&[(key, value)]), [key], "{key} = {value}");
+        }
+    }
+
+    #[test]
+    fn values_at_the_edge_are_taken() {
+        let cases = [
+            ("input.fields.id", ""),
+            ("input.fields.id", "/did,/commit/rkey"),
+            ("input.fields.lang", ""),
+            ("input.fields.text", "/a~1b/~0c"),
+            ("input.select./kind", "commit"),
+            ("kafka.session_timeout", "6s"),
+            ("breaker.threshold", "1"),
+            ("worker.instance", "pod-0"),
+            ("admin.listen", ""),
+            ("admin.listen", "[::1]:0"),
+            ("log.level", "info,moodstream::lane=debug"),
+        ];
+        for (key, value) in cases {
+            assert_eq!(refused(&[(key, value)]), [""; 0], "{key} = {value}");
+        }
+    }
+
+    #[test]
+    fn hashing_needs_a_key_that_others_cannot_read() {
+        let mut file = tempfile::NamedTempFile::new().expect("file");
+        let path = file.path().to_str().expect("utf-8").to_owned();
+        let hash = ("privacy.author", "hash");
+        let problem = ["privacy.key_file"];
+        assert_eq!(refused(&[hash]), problem);
+        assert_eq!(
+            refused(&[hash, ("privacy.key_file", "/does/not/exist")]),
+            problem
+        );
+        assert_eq!(
+            refused(&[hash, ("privacy.key_file", &path)]),
+            problem,
+            "empty"
+        );
+        file.write_all(b"secret\n").expect("write");
+        assert_eq!(refused(&[hash, ("privacy.key_file", &path)]), [""; 0]);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o604)).expect("chmod");
+            assert_eq!(
+                refused(&[hash, ("privacy.key_file", &path)]),
+                problem,
+                "world-readable"
+            );
+        }
+        assert_eq!(
+            refused(&[("privacy.key_file", "/does/not/exist")]),
+            [""; 0],
+            "nothing is hashed"
+        );
+    }
+}

@@ -1,0 +1,107 @@
+//! From configuration to a classifier that has proved itself.
+//!
+//! In order: the bundle's files, the tokenizer, the library, a session, the golden texts, the
+//! other sessions. Any of them wrong stops the start (I10), before the group is joined.
+
+use std::sync::Arc;
+use std::thread;
+
+use super::Classifier;
+use super::bundle::Bundle;
+use super::classifier::OnnxClassifier;
+use super::encode::Encoder;
+use super::error::ModelError;
+use super::golden::{Canary, Verification, verify};
+use super::library::{self, LibraryInfo};
+use super::micro_batch::Cutter;
+use super::pool::Pool;
+use super::session::SessionFactory;
+use crate::config::{Inference, Model, Provider};
+
+/// Fixed cost of a micro-batch on a processor core, in tokens: see `benches` in ARCHITECTURE.
+const CPU_OVERHEAD: usize = 16;
+
+/// Fixed cost of a micro-batch on a GPU, in tokens: some hundred kernel launches take about as
+/// long as a thousand tokens.
+const GPU_OVERHEAD: usize = 1_024;
+
+/// A classifier and what is known of it.
+pub struct Loaded {
+    /// The classifier, warm.
+    pub classifier: Arc<dyn Classifier>,
+    /// The runtime in use.
+    pub library: LibraryInfo,
+    /// What the golden texts have shown.
+    pub verification: Verification,
+    /// Execution provider in use: `cpu` or `cuda`.
+    pub provider: &'static str,
+    /// Sessions, one thread each.
+    pub sessions: usize,
+    pub(super) onnx: Arc<OnnxClassifier>,
+}
+
+/// Loads and verifies the configured model.
+///
+/// # Errors
+/// When anything about it is not what its manifest says, or the runtime or the provider cannot
+/// be had.
+pub fn load(model: &Model, inference: &Inference) -> Result<Loaded, ModelError> {
+    let bundle = Arc::new(Bundle::open(&model.path)?);
+    let manifest = &bundle.manifest;
+    let encoder = Encoder::load(
+        &bundle.tokenizer_file(),
+        manifest.max_length,
+        manifest.pad_id,
+    )?;
+    let (environment, library) = library::environment(&inference.library, inference.provider)?;
+    tracing::info!(path = %library.path.display(), version = library.version, "loaded ONNX Runtime");
+
+    let factory = SessionFactory::new(environment, Arc::clone(&bundle), inference);
+    let mut runner = factory.build()?;
+    let verification = verify(&bundle, &encoder, |ids, longest| runner.run(ids, longest))?;
+    let (provider, overhead) = match inference.provider {
+        Provider::Cpu => ("cpu", CPU_OVERHEAD),
+        Provider::Cuda => ("cuda", GPU_OVERHEAD),
+    };
+    let sessions = match (inference.sessions, inference.provider) {
+        (0, Provider::Cpu) => thread::available_parallelism().map_or(1, usize::from),
+        (0, Provider::Cuda) => 1,
+        (sessions, _) => sessions,
+    };
+    let canary = Canary::new(&bundle, &encoder)?;
+    let pool = Pool::start(runner, &factory, &canary, sessions)?;
+    tracing::info!(
+        model = manifest.id,
+        hash = bundle.info.hash,
+        provider,
+        sessions,
+        max_deviation = verification.max_deviation,
+        "the model gives its golden scores"
+    );
+    if !verification.batch_independent {
+        tracing::info!(
+            batch_deviation = verification.batch_deviation,
+            "this model's scores depend on the batch: equal texts are not merged and nothing is cached"
+        );
+    }
+    let onnx = Arc::new(OnnxClassifier::new(
+        bundle.info.clone(),
+        encoder,
+        Cutter {
+            budget: inference.token_budget.get(),
+            overhead,
+        },
+        pool,
+        verification.batch_independent,
+        inference.cache_entries,
+    ));
+    let classifier = Arc::clone(&onnx) as Arc<dyn Classifier>;
+    Ok(Loaded {
+        classifier,
+        library,
+        verification,
+        provider,
+        sessions,
+        onnx,
+    })
+}

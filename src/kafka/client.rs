@@ -1,0 +1,155 @@
+//! The client settings that the invariants rest on, under whatever else the user passes through.
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use sha2::{Digest, Sha256};
+
+use crate::config::{Compression, Config, Delivery, Partitioner};
+
+/// Bytes that one lane's consumer may hold fetched and not yet polled (I8).
+const FETCHED_KIB: &str = "16384";
+/// Bytes that one lane's producer may hold unsent (I8).
+const UNSENT_KIB: &str = "65536";
+/// librdkafka's own default, an upper bound for `batch.size`.
+const BATCH_SIZE: usize = 1_000_000;
+
+/// The names that one lane goes by at the broker. No part holds a '/', so no two lanes share a name.
+#[derive(Debug, Clone)]
+pub(crate) struct LaneNames {
+    /// `<group>/<instance>/<lane>`.
+    pub(crate) transactional_id: String,
+    /// The same and a hash of the topics, if the instance has a stable name: with an unchanged name the broker
+    /// would hand back the old assignment, and a new topic would stay unread.
+    pub(crate) group_instance_id: Option<String>,
+}
+
+impl LaneNames {
+    pub(crate) fn new(group: &str, instance: &str, stable: bool, lane: usize, topics: &[String]) -> Self {
+        let transactional_id = format!("{group}/{instance}/{lane}");
+        let group_instance_id = stable.then(|| {
+            let mut sorted = topics.to_vec();
+            sorted.sort_unstable();
+            let digest = hex::encode(Sha256::digest(sorted.join("\n")));
+            format!("{transactional_id}/{}", &digest[..8])
+        });
+        Self { transactional_id, group_instance_id }
+    }
+}
+
+/// Brokers and whatever else the user passes through.
+pub(crate) fn base(config: &Config) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    for (key, value) in config.kafka.properties.iter() {
+        client.set(key, value);
+    }
+    client
+        .set("bootstrap.servers", &config.kafka.brokers)
+        .set("client.software.name", "moodstream")
+        .set("allow.auto.create.topics", "false")
+        .set_log_level(RDKafkaLogLevel::Warning);
+    client
+}
+
+fn set_default(client: &mut ClientConfig, key: &str, value: &str) {
+    if client.get(key).is_none() {
+        client.set(key, value);
+    }
+}
+
+/// One lane's consumer.
+pub(super) fn consumer(config: &Config, names: &LaneNames) -> ClientConfig {
+    let mut client = base(config);
+    let session = config.kafka.session_timeout.0.as_millis();
+    set_default(&mut client, "client.id", &names.transactional_id);
+    set_default(&mut client, "heartbeat.interval.ms", &(session / 4).to_string());
+    // The default of a second stalls a fast partition whenever the queue was full.
+    set_default(&mut client, "fetch.queue.backoff.ms", "10");
+    set_default(&mut client, "queued.max.messages.kbytes", FETCHED_KIB);
+    set_default(&mut client, "fetch.max.bytes", "8388608");
+    // Added partitions stay unread for minutes at the default.
+    set_default(&mut client, "topic.metadata.refresh.interval.ms", "10000");
+    let strategy = if config.input.topics.len() > 1 { "roundrobin" } else { "range" };
+    set_default(&mut client, "partition.assignment.strategy", strategy);
+    if let Some(id) = &names.group_instance_id {
+        client.set("group.instance.id", id);
+    }
+    client
+        .set("group.id", &config.kafka.group)
+        .set("session.timeout.ms", session.to_string())
+        .set("isolation.level", "read_committed")
+        .set("auto.offset.reset", "error")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("statistics.interval.ms", "1000");
+    client
+}
+
+/// One lane's producer; `largest` and `smallest` are the target topics' `max.message.bytes`.
+pub(super) fn producer(config: &Config, names: &LaneNames, largest: usize, smallest: usize) -> ClientConfig {
+    let mut client = base(config);
+    set_default(&mut client, "client.id", &names.transactional_id);
+    set_default(&mut client, "linger.ms", "2");
+    set_default(&mut client, "retry.backoff.ms", "10");
+    set_default(&mut client, "queue.buffering.max.kbytes", UNSENT_KIB);
+    let compression = match config.output.compression {
+        Compression::None => "none",
+        Compression::Lz4 => "lz4",
+        Compression::Zstd => "zstd",
+        Compression::Gzip => "gzip",
+        Compression::Snappy => "snappy",
+    };
+    if config.output.partitioner == Partitioner::Key {
+        client.set("partitioner", "murmur2_random");
+    }
+    client
+        .set("enable.idempotence", "true")
+        .set("compression.type", compression)
+        .set("message.max.bytes", largest.to_string())
+        // librdkafka does not split a batch that the broker finds too large.
+        .set("batch.size", smallest.min(BATCH_SIZE).to_string());
+    if config.kafka.delivery == Delivery::ExactlyOnce {
+        // Longer, a dead worker's open transaction silences the survivors of its session timeout.
+        client
+            .set("transactional.id", &names.transactional_id)
+            .set("transaction.timeout.ms", config.kafka.session_timeout.0.as_millis().to_string());
+    }
+    client
+}
+
+/// librdkafka's log lines. It announces every lost connection as an error; for a client that reconnects
+/// by itself that is a warning at most.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!(facility, "librdkafka: {message}");
+        }
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => tracing::warn!(facility, "librdkafka: {message}"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(facility, "librdkafka: {message}"),
+        RDKafkaLogLevel::Debug => tracing::debug!(facility, "librdkafka: {message}"),
+    }
+}
+
+/// librdkafka's global errors: informational, since whatever matters also comes back from a call.
+pub(super) fn log_error(error: &KafkaError, reason: &str) {
+    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+        return;
+    }
+    tracing::warn!(%error, "librdkafka: {reason}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lane_names_cannot_collide_and_follow_the_topics() {
+        let topics = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let name = |group, instance, topics: &[String]| LaneNames::new(group, instance, true, 0, topics);
+        let one = name("g", "a-b", &topics(&["p"]));
+        assert_ne!(one.transactional_id, name("g-a", "b", &topics(&["p"])).transactional_id);
+        assert_ne!(one.group_instance_id, name("g", "a-b", &topics(&["p", "q"])).group_instance_id);
+        let order = |list: &[&str]| name("g", "i", &topics(list)).group_instance_id;
+        assert_eq!(order(&["p", "q"]), order(&["q", "p"]));
+        assert_eq!(LaneNames::new("g", "random", false, 0, &[]).group_instance_id, None);
+    }
+}

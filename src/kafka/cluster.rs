@@ -1,0 +1,276 @@
+//! What all lanes know of the cluster: the input topics' identity and the target topics' shape.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use sha2::{Digest, Sha256};
+
+use super::client::{self, LaneNames};
+use super::consumer::LaneConsumer;
+use super::failure::BrokerError;
+use super::native;
+use super::positions::{Lost, Partition};
+use super::publisher::Publisher;
+use super::Clients;
+use crate::config::{Config, LostPosition, Partitioner, Start};
+use crate::telemetry::Metrics;
+
+/// Kafka's own default of `max.message.bytes`, where the broker does not tell.
+const MAX_MESSAGE_BYTES: usize = 1_048_588;
+
+/// A topic that lanes write to.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) topic: String,
+    pub(crate) partitions: i32,
+    /// The largest record that the topic takes, in bytes, batch framing included.
+    pub(crate) max_message_bytes: usize,
+}
+
+/// Why the cluster cannot be used as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// No broker answered.
+    #[error("no broker of kafka.brokers = \"{brokers}\" answers: {reason}; check the address and that it is up")]
+    Unreachable {
+        /// `kafka.brokers`.
+        brokers: String,
+        /// The client's words.
+        reason: String,
+    },
+    /// A topic is missing.
+    #[error(
+        "{key} names the topic \"{topic}\", which the broker does not have; create it, for instance with: \
+         kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic} --partitions 12, or moodstream check --create"
+    )]
+    NoTopic {
+        /// Configuration key.
+        key: &'static str,
+        /// Topic.
+        topic: String,
+        /// `kafka.brokers`.
+        brokers: String,
+    },
+    /// The client library refuses the settings.
+    #[error("the Kafka client refuses its settings: {0}; see kafka.properties")]
+    Settings(String),
+}
+
+/// What all lanes know of the cluster.
+pub struct Cluster {
+    config: Config,
+    instance: String,
+    stable: bool,
+    pub(super) input_topics: Vec<String>,
+    pub(super) start: Start,
+    pub(super) on_lost: LostPosition,
+    pub(crate) output: Target,
+    pub(crate) dead_letter: Target,
+    first_ids: Mutex<BTreeMap<String, String>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Cluster {
+    /// Asks the broker for the topics' shape.
+    ///
+    /// # Errors
+    /// When no broker answers or a topic is missing.
+    pub async fn open(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, ClusterError> {
+        let settings = |error: rdkafka::error::KafkaError| ClusterError::Settings(error.to_string());
+        let admin: AdminClient<DefaultClientContext> = client::base(config).create().map_err(settings)?;
+        let timeout = config.kafka.request_deadline.0;
+        for topic in &config.input.topics {
+            partitions(&admin, config, "input.topics", topic, timeout)?;
+        }
+        let output = target(&admin, config, "output.topic", &config.output.topic, timeout).await?;
+        let dead_letter = target(&admin, config, "dead_letter.topic", &config.dead_letter.topic, timeout).await?;
+        let stable = !config.worker.instance.is_empty();
+        let instance = if stable { config.worker.instance.clone() } else { random_instance() };
+        if !stable {
+            tracing::info!(instance, "worker.instance is not set: a killed worker's partitions wait for the session timeout");
+        }
+        Ok(Self {
+            instance,
+            stable,
+            input_topics: config.input.topics.clone(),
+            start: config.input.start,
+            on_lost: config.input.on_lost_position,
+            output,
+            dead_letter,
+            first_ids: Mutex::default(),
+            metrics: metrics.clone(),
+            config: config.clone(),
+        })
+    }
+
+    /// The instance name that this worker goes by.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// The names of one lane.
+    pub(crate) fn names(&self, lane: usize) -> LaneNames {
+        LaneNames::new(&self.config.kafka.group, &self.instance, self.stable, lane, &self.input_topics)
+    }
+
+    /// One lane's consumer and producer. The producer comes first: it ends the transaction that a killed predecessor left open.
+    pub(crate) fn connect(self: &Arc<Self>, lane: usize) -> Result<Clients, BrokerError> {
+        let publisher = self.publisher(lane)?;
+        let config = client::consumer(&self.config, &self.names(lane));
+        let timeout = self.config.kafka.request_deadline.0;
+        let consumer = LaneConsumer::subscribe(&config, &self.input_topics, timeout, &self.metrics)?;
+        Ok(Clients { consumer, publisher, cluster: self.clone() })
+    }
+
+    /// One lane's producer.
+    pub(crate) fn publisher(&self, lane: usize) -> Result<Publisher, BrokerError> {
+        let (output, dead_letter) = (self.output.max_message_bytes, self.dead_letter.max_message_bytes);
+        let config =
+            client::producer(&self.config, &self.names(lane), output.max(dead_letter), output.min(dead_letter));
+        Publisher::connect(&config, self.config.kafka.delivery, self.config.kafka.request_deadline.0)
+    }
+
+    /// The target partition of a record, by the partitioner that the configuration names: `None` is "by key".
+    pub(crate) fn partition_for(&self, target: &Target, source: &Partition) -> Option<i32> {
+        if self.config.output.partitioner == Partitioner::Key {
+            return None;
+        }
+        // Several topics would all fill the low partitions: each begins somewhere else.
+        let shift = if self.input_topics.len() > 1 {
+            let digest = Sha256::digest(&source.topic);
+            i64::from(u16::from_be_bytes([digest[0], digest[1]]))
+        } else {
+            0
+        };
+        i32::try_from((i64::from(source.number) + shift) % i64::from(target.partitions)).ok()
+    }
+
+    pub(super) fn topic_ids(&self, consumer: &LaneConsumer) -> Result<BTreeMap<String, String>, BrokerError> {
+        let timeout = self.config.kafka.request_deadline.0;
+        let ids = native::topic_ids(consumer.base().client(), &self.input_topics, timeout)?;
+        Ok(self.input_topics.iter().cloned().zip(ids).collect())
+    }
+
+    /// The ids that this process first saw; `now` becomes them at the first call.
+    pub(super) fn first_ids(&self, now: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        match self.first_ids.lock() {
+            Ok(mut first) => {
+                if first.is_empty() || self.on_lost != LostPosition::Stop {
+                    first.clone_from(now);
+                }
+                first.clone()
+            }
+            Err(_) => now.clone(),
+        }
+    }
+
+    pub(super) fn output_is_empty(&self, consumer: &LaneConsumer) -> Result<bool, BrokerError> {
+        for number in 0..self.output.partitions {
+            let partition = Partition { topic: self.output.topic.clone(), number };
+            if consumer.bounds(&partition)?.high > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Who else uses this lane's names, as the group's coordinator sees it; empty when it cannot be told.
+    pub(crate) fn rival(&self, lane: usize) -> String {
+        let names = self.names(lane);
+        let client: Result<BaseConsumer, _> = client::base(&self.config).create();
+        let timeout = Duration::from_secs(5);
+        let listed = client.and_then(|client| client.fetch_group_list(Some(&self.config.kafka.group), timeout));
+        let Ok(listed) = listed else { return String::new() };
+        let members = listed.groups().iter().flat_map(|group| group.members());
+        let host = members.filter(|member| member.client_id() == names.transactional_id).map(|m| m.client_host()).next();
+        format!(
+            "; another worker has worker.instance = \"{}\" (transactional.id {}{}): give each worker a name of its own",
+            self.instance,
+            names.transactional_id,
+            host.map(|host| format!(", on host {host}")).unwrap_or_default()
+        )
+    }
+
+    /// Says loudly that a position is lost: an operator must act, or has told us how to go on.
+    pub(crate) fn report_lost(&self, lost: &Lost) {
+        self.metrics.lost_positions.of([lost.cause.as_str()]).inc();
+        let (topic, partition) = (&lost.partition.topic, lost.partition.number);
+        let cause = lost.cause.as_str();
+        if self.on_lost == LostPosition::Stop {
+            tracing::error!(
+                cause, topic, partition, setting = "input.on_lost_position",
+                "position lost: {}; nothing is read from here until you decide: run once with --on-lost-position earliest \
+                 (repeats or catches up on what the log holds) or latest (skips it), or set the group's offsets \
+                 with kafka-consumer-groups.sh --reset-offsets",
+                lost.found
+            );
+        } else {
+            tracing::error!(
+                cause, topic, partition, on_lost_position = ?self.on_lost,
+                "position lost: {}; going on as input.on_lost_position says", lost.found
+            );
+        }
+    }
+}
+
+fn partitions(
+    admin: &AdminClient<DefaultClientContext>,
+    config: &Config,
+    key: &'static str,
+    topic: &str,
+    timeout: Duration,
+) -> Result<i32, ClusterError> {
+    let brokers = config.kafka.brokers.clone();
+    let metadata = admin
+        .inner()
+        .fetch_metadata(Some(topic), timeout)
+        .map_err(|error| ClusterError::Unreachable { brokers: brokers.clone(), reason: error.to_string() })?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic).map_or(0, |found| found.partitions().len());
+    match i32::try_from(found) {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(ClusterError::NoTopic { key, topic: topic.to_owned(), brokers }),
+    }
+}
+
+async fn target(
+    admin: &AdminClient<DefaultClientContext>,
+    config: &Config,
+    key: &'static str,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Target, ClusterError> {
+    let partitions = partitions(admin, config, key, topic, timeout)?;
+    let max_message_bytes = max_message_bytes(admin, topic, timeout).await.unwrap_or_else(|reason| {
+        tracing::warn!(topic, reason, "the topic's max.message.bytes cannot be read; {MAX_MESSAGE_BYTES} is assumed");
+        MAX_MESSAGE_BYTES
+    });
+    Ok(Target { topic: topic.to_owned(), partitions, max_message_bytes })
+}
+
+async fn max_message_bytes(
+    admin: &AdminClient<DefaultClientContext>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<usize, String> {
+    let options = AdminOptions::new().request_timeout(Some(timeout));
+    let described = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
+    let resources = described.map_err(|error| error.to_string())?;
+    let resource = resources.into_iter().next().ok_or("the broker described nothing")?.map_err(|code| code.to_string())?;
+    let value = resource.get("max.message.bytes").and_then(|entry| entry.value.clone());
+    value.and_then(|value| value.parse().ok()).ok_or_else(|| "the broker does not tell it".to_owned())
+}
+
+/// `<host>-<8 random hex digits>`.
+fn random_instance() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    let host = std::env::var("HOSTNAME").or_else(|_| std::fs::read_to_string("/etc/hostname"));
+    let host: String = host.unwrap_or_default().trim().replace('/', "-");
+    let host = if host.is_empty() { "host" } else { &host };
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("{host}-{:08x}", random >> 32)
+}

@@ -1,0 +1,247 @@
+//! One lane's consumer: assignment epochs, positions and lag.
+//!
+//! Rebalance callbacks run inside `poll`, on the lane's own thread, so nothing is in flight when
+//! partitions are revoked (I3). A callback only notes what changed; the lane then asks the broker where
+//! to go on and assigns those offsets itself.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
+use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+
+use super::failure::BrokerError;
+use super::lag::Lag;
+use super::positions::{Bounds, Committed, Note, Partition};
+use crate::telemetry::Metrics;
+
+/// The lane's membership in the group.
+#[derive(Debug, Default, Clone)]
+struct Membership {
+    /// Counts every assignment and revocation.
+    epoch: u64,
+    assigned: Vec<Partition>,
+}
+
+/// What librdkafka calls back.
+pub(super) struct Callbacks {
+    membership: Mutex<Membership>,
+    pub(super) lag: Lag,
+    metrics: Arc<Metrics>,
+}
+
+impl ClientContext for Callbacks {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::client::log(level, facility, message);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.lag.observe(&statistics);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        super::client::log_error(&error, reason);
+    }
+}
+
+impl ConsumerContext for Callbacks {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        let done = if assigned {
+            // Nothing is fetched yet: the lane assigns the offsets once it has asked for them.
+            consumer.assign(&TopicPartitionList::new())
+        } else {
+            consumer.unassign()
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "the client refused the group's assignment; the next rebalance repeats it");
+        }
+        self.metrics.rebalances.inc();
+        self.lag.clear();
+        if let Ok(mut membership) = self.membership.lock() {
+            membership.epoch += 1;
+            membership.assigned = if assigned { list(partitions) } else { Vec::new() };
+        }
+    }
+}
+
+/// A lane's consumer.
+pub(super) struct LaneConsumer {
+    base: BaseConsumer<Callbacks>,
+    timeout: Duration,
+}
+
+impl LaneConsumer {
+    /// Creates the client and subscribes; it joins while it is polled.
+    pub(super) fn subscribe(
+        config: &ClientConfig,
+        topics: &[String],
+        timeout: Duration,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, BrokerError> {
+        let callbacks =
+            Callbacks { membership: Mutex::default(), lag: Lag::new(metrics.clone()), metrics: metrics.clone() };
+        let base: BaseConsumer<Callbacks> = config.create_with_context(callbacks)?;
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        base.subscribe(&topics)?;
+        Ok(Self { base, timeout })
+    }
+
+    pub(super) fn base(&self) -> &BaseConsumer<Callbacks> {
+        &self.base
+    }
+
+    pub(super) fn lag(&self) -> &Lag {
+        &self.base.context().lag
+    }
+
+    /// Waits for one record.
+    pub(super) fn poll(&self, timeout: Duration) -> Option<Result<BorrowedMessage<'_>, BrokerError>> {
+        self.base.poll(timeout).map(|polled| polled.map_err(BrokerError::from))
+    }
+
+    /// The fatal error that this client has run into, if any: it is reported once, then `poll` is silent.
+    pub(super) fn fatal(&self) -> Option<BrokerError> {
+        let (code, message) = self.base.client().fatal_error()?;
+        Some(BrokerError { code: Some(code), message, fatal: true, retriable: false, requires_abort: false })
+    }
+
+    /// The assignment epoch; what was polled in another one is not committed.
+    pub(super) fn epoch(&self) -> u64 {
+        self.base.context().membership.lock().map_or(0, |membership| membership.epoch)
+    }
+
+    pub(super) fn assigned(&self) -> Vec<Partition> {
+        self.base.context().membership.lock().map(|membership| membership.assigned.clone()).unwrap_or_default()
+    }
+
+    /// Reads from these offsets, and only from these partitions; what was fetched before is dropped.
+    pub(super) fn read_from(&self, positions: &BTreeMap<Partition, i64>) -> Result<(), BrokerError> {
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for (partition, offset) in positions {
+            list.add_partition_offset(&partition.topic, partition.number, Offset::Offset(*offset))?;
+        }
+        Ok(self.base.assign(&list)?)
+    }
+
+    /// Reads nothing, and stays in the group.
+    pub(super) fn read_nothing(&self) -> Result<(), BrokerError> {
+        self.read_from(&BTreeMap::new())
+    }
+
+    /// All partitions of `topics`.
+    pub(super) fn partitions(&self, topics: &[String]) -> Result<Vec<Partition>, BrokerError> {
+        let mut all = Vec::new();
+        for topic in topics {
+            let metadata = self.base.fetch_metadata(Some(topic), self.timeout)?;
+            let found = metadata.topics().iter().find(|found| found.name() == topic);
+            let found = found.filter(|found| !found.partitions().is_empty());
+            let found = found.ok_or_else(|| BrokerError::local(&format!("the broker knows no topic {topic}")))?;
+            all.extend(found.partitions().iter().map(|p| Partition { topic: topic.clone(), number: p.id() }));
+        }
+        Ok(all)
+    }
+
+    /// The group's committed offsets of `partitions`; waits for open transactions to end.
+    pub(super) fn committed(
+        &self,
+        partitions: &[Partition],
+    ) -> Result<BTreeMap<Partition, Option<Committed>>, BrokerError> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            list.add_partition(&partition.topic, partition.number);
+        }
+        let found = self.base.committed_offsets(list, self.timeout)?;
+        found
+            .elements()
+            .iter()
+            .map(|element| {
+                element.error()?;
+                let partition = Partition { topic: element.topic().to_owned(), number: element.partition() };
+                let committed = match element.offset() {
+                    Offset::Offset(offset) => Some(Committed { offset, note: serde_json::from_str(element.metadata()).ok() }),
+                    _ => None,
+                };
+                Ok((partition, committed))
+            })
+            .collect()
+    }
+
+    /// What the log of one partition holds.
+    pub(super) fn bounds(&self, partition: &Partition) -> Result<Bounds, BrokerError> {
+        let (low, high) = self.base.fetch_watermarks(&partition.topic, partition.number, self.timeout)?;
+        Ok(Bounds { low, high })
+    }
+
+    /// The first offsets whose records have this timestamp (milliseconds since 1970) or a later one; the end where there is none.
+    pub(super) fn offsets_at(&self, partitions: &[Partition], time: i64) -> Result<BTreeMap<Partition, i64>, BrokerError> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            list.add_partition_offset(&partition.topic, partition.number, Offset::Offset(time))?;
+        }
+        let found = self.base.offsets_for_times(list, self.timeout)?;
+        let mut offsets = BTreeMap::new();
+        for element in found.elements() {
+            element.error()?;
+            let partition = Partition { topic: element.topic().to_owned(), number: element.partition() };
+            let offset = match element.offset() {
+                Offset::Offset(offset) => offset,
+                _ => self.bounds(&partition)?.high,
+            };
+            offsets.insert(partition, offset);
+        }
+        Ok(offsets)
+    }
+
+    /// Commits offsets by the consumer itself: for at-least-once delivery.
+    pub(super) fn commit(&self, offsets: &TopicPartitionList) -> Result<(), BrokerError> {
+        Ok(self.base.commit(offsets, CommitMode::Sync)?)
+    }
+
+    /// Closes the client on a thread of its own: closing can hang while the coordinator is down.
+    /// A static member leaves its group only if `leave` is set.
+    pub(super) fn close(self, leave: bool, deadline: Duration) {
+        let (done, closed) = mpsc::channel();
+        let closing = thread::Builder::new().name("close-consumer".to_owned()).spawn(move || {
+            if leave {
+                self.base.unsubscribe();
+                // The poll sends the LeaveGroup of a static member; closing alone does not.
+                let _ = self.base.poll(Duration::from_millis(200));
+            }
+            drop(self);
+            let _ = done.send(());
+        });
+        if closing.is_err() || closed.recv_timeout(deadline).is_err() {
+            tracing::warn!("the consumer did not close in time; the group will time it out");
+        }
+    }
+}
+
+/// The offsets to commit, each with the note that the next assignment checks.
+pub(super) fn offsets_to_commit(
+    positions: &BTreeMap<Partition, i64>,
+    notes: &BTreeMap<String, Note>,
+) -> Result<TopicPartitionList, BrokerError> {
+    let mut list = TopicPartitionList::with_capacity(positions.len());
+    for (partition, offset) in positions {
+        let mut element = list.add_partition(&partition.topic, partition.number);
+        element.set_offset(Offset::Offset(*offset))?;
+        if let Some(note) = notes.get(&partition.topic).and_then(|note| serde_json::to_string(note).ok()) {
+            element.set_metadata(note);
+        }
+    }
+    Ok(list)
+}
+
+fn list(partitions: &TopicPartitionList) -> Vec<Partition> {
+    let elements = partitions.elements();
+    elements.iter().map(|e| Partition { topic: e.topic().to_owned(), number: e.partition() }).collect()
+}

@@ -1,0 +1,62 @@
+//! Everything that talks to Kafka: clients, transactions, positions, dead letters.
+//!
+//! ```text
+//! consumer (epochs, lag) ─► lane ─► publisher (transaction) ─► outputs + offsets
+//!        ▲                                  │
+//!        └── resume: committed offsets ◄────┘  after a start, a rebalance, an abort, an unknown result
+//! ```
+//!
+//! Keeps I2 (outputs and offsets are committed together), I3 (nothing in flight at a rebalance).
+
+mod client;
+mod cluster;
+mod consumer;
+mod dead_letter;
+mod failure;
+mod lag;
+mod native;
+mod positions;
+mod publisher;
+mod resume;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use client::LaneNames;
+pub use cluster::{Cluster, ClusterError};
+pub(crate) use cluster::Target;
+pub(crate) use consumer::LaneConsumer;
+pub(crate) use dead_letter::{Death, FRAMING, Original, Stage, header_bytes, letter};
+pub use failure::BrokerError;
+pub(crate) use positions::Note;
+pub use positions::{Cause, Lost, Partition};
+pub(crate) use publisher::{Broken, Outgoing, Publisher};
+pub(crate) use resume::Resumed;
+
+/// One lane's consumer and producer, and what it knows of the cluster.
+pub(crate) struct Clients {
+    pub(crate) consumer: LaneConsumer,
+    pub(crate) publisher: Publisher,
+    pub(crate) cluster: Arc<Cluster>,
+}
+
+impl Clients {
+    /// Whether an input topic has another id than `notes` say: it was made anew under this lane.
+    pub(crate) fn is_recreated(&self, notes: &BTreeMap<String, Note>) -> Result<bool, BrokerError> {
+        let now = self.cluster.topic_ids(&self.consumer)?;
+        Ok(notes.iter().any(|(topic, note)| now.get(topic).is_some_and(|id| !id.is_empty() && *id != note.topic_id)))
+    }
+
+    /// Throws the producer away and makes a new one of the same name, which settles what the old one left open.
+    pub(crate) fn renew_publisher(&mut self, lane: usize) -> Result<(), BrokerError> {
+        self.publisher = self.cluster.publisher(lane)?;
+        Ok(())
+    }
+
+    /// Closes both.
+    pub(crate) fn close(self, leave: bool, deadline: Duration) {
+        drop(self.publisher);
+        self.consumer.close(leave, deadline);
+    }
+}

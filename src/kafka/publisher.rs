@@ -1,0 +1,300 @@
+//! One lane's producer and the transaction that makes outputs and offsets one thing (I2).
+//!
+//! A batch is `begin` → `send`… → `settle` (every delivery acknowledged) → `commit`. What can go wrong ends in
+//! one of two ways: *aborted* (nothing of the batch is visible) or *unknown* (only the broker can tell), and
+//! after either the lane goes on from the committed offsets.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
+
+use super::consumer::{LaneConsumer, offsets_to_commit};
+use super::failure::{BrokerError, Remedy, is_permanent};
+use super::native::GroupMetadata;
+use super::positions::{Note, Partition};
+use crate::config::Delivery;
+use crate::fault;
+
+/// How long one poll for acknowledgements waits. rdkafka's `poll` always waits it out, and its `flush`
+/// polls in steps of 100 ms, which every commit would cost; so deliveries are awaited in these steps.
+const STEP: Duration = Duration::from_millis(1);
+
+/// Counts deliveries.
+#[derive(Default)]
+struct Deliveries {
+    acknowledged: AtomicU64,
+    failed: AtomicU64,
+    first_failure: Mutex<Option<RDKafkaErrorCode>>,
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::client::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        super::client::log_error(&error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        match result {
+            Ok(_) => {
+                self.acknowledged.fetch_add(1, Ordering::Relaxed);
+            }
+            Err((error, _)) => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                if let Ok(mut first) = self.first_failure.lock() {
+                    first.get_or_insert(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail));
+                }
+            }
+        }
+    }
+}
+
+impl Deliveries {
+    fn reset(&self) {
+        self.acknowledged.store(0, Ordering::Relaxed);
+        self.failed.store(0, Ordering::Relaxed);
+        if let Ok(mut first) = self.first_failure.lock() {
+            *first = None;
+        }
+    }
+}
+
+/// A record to publish.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) topic: &'a str,
+    /// `None`: by key.
+    pub(crate) partition: Option<i32>,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) payload: Option<&'a [u8]>,
+    pub(crate) headers: Option<OwnedHeaders>,
+    /// Milliseconds since 1970.
+    pub(crate) timestamp: i64,
+}
+
+/// How a batch ended that was not committed.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// Nothing of it is visible and none of its offsets is committed.
+    Aborted {
+        /// Why.
+        error: BrokerError,
+        /// The broker would refuse the same records again.
+        permanent: bool,
+    },
+    /// It may have been committed or not: this producer must not be used again.
+    Unknown(BrokerError),
+}
+
+/// One lane's producer.
+pub(crate) struct Publisher {
+    producer: BaseProducer<Deliveries>,
+    delivery: Delivery,
+    deadline: Duration,
+    enqueued: u64,
+    open: bool,
+}
+
+impl Publisher {
+    /// Connects, and fences whoever used this transactional id before, ending its open transaction.
+    pub(super) fn connect(config: &ClientConfig, delivery: Delivery, deadline: Duration) -> Result<Self, BrokerError> {
+        let producer: BaseProducer<Deliveries> = config.create_with_context(Deliveries::default())?;
+        if delivery == Delivery::ExactlyOnce {
+            // Credentials that are fetched by callback are only served by a poll.
+            producer.poll(Duration::ZERO);
+            retry(deadline, |left| producer.init_transactions(left).map_err(BrokerError::from))?;
+        }
+        Ok(Self { producer, delivery, deadline, enqueued: 0, open: false })
+    }
+
+    /// Begins a batch.
+    pub(crate) fn begin(&mut self) -> Result<(), Broken> {
+        self.enqueued = 0;
+        self.producer.context().reset();
+        if self.delivery == Delivery::ExactlyOnce {
+            self.producer.begin_transaction().map_err(|error| Broken::Unknown(error.into()))?;
+            self.open = true;
+        }
+        fault::point("begun");
+        Ok(())
+    }
+
+    /// Enqueues one record; waits while the queue is full.
+    pub(crate) fn send(&mut self, outgoing: Outgoing<'_>) -> Result<(), Broken> {
+        let mut record = BaseRecord::<[u8], [u8]>::to(outgoing.topic).timestamp(outgoing.timestamp);
+        record.partition = outgoing.partition;
+        record.key = outgoing.key;
+        record.payload = outgoing.payload;
+        record.headers = outgoing.headers;
+        let give_up = Instant::now() + self.deadline;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => {
+                    self.enqueued += 1;
+                    // Serving deliveries now and then keeps the event queue short in long batches.
+                    if self.enqueued.is_multiple_of(4096) {
+                        self.producer.poll(Duration::ZERO);
+                    }
+                    return Ok(());
+                }
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) if Instant::now() < give_up => {
+                    self.producer.poll(STEP);
+                    record = back;
+                }
+                Err((error, _)) => {
+                    let permanent = error.rdkafka_error_code().is_some_and(is_permanent);
+                    return Err(self.give_up(error.into(), permanent));
+                }
+            }
+        }
+    }
+
+    /// Waits until every record of the batch is acknowledged.
+    pub(crate) fn settle(&mut self) -> Result<(), Broken> {
+        fault::point("produced");
+        let give_up = Instant::now() + self.deadline;
+        while self.producer.in_flight_count() > 0 {
+            self.producer.poll(STEP);
+            if Instant::now() > give_up {
+                return Err(self.give_up(BrokerError::local("the broker did not acknowledge the batch in time"), false));
+            }
+        }
+        // Acknowledgements may still wait in the event queue once nothing is in flight.
+        self.producer.poll(Duration::ZERO);
+        let deliveries = self.producer.context();
+        let acknowledged = deliveries.acknowledged.load(Ordering::Relaxed);
+        if acknowledged == self.enqueued {
+            fault::point("acknowledged");
+            return Ok(());
+        }
+        let code = deliveries.first_failure.lock().ok().and_then(|first| *first);
+        let fatal = self.producer.client().fatal_error();
+        let error = match (fatal, code) {
+            (Some((code, message)), _) => {
+                return Err(Broken::Unknown(BrokerError { fatal: true, message, ..BrokerError::of_code(code) }));
+            }
+            (None, Some(code)) => BrokerError::of_code(code),
+            (None, None) => BrokerError::local("fewer records were acknowledged than sent"),
+        };
+        let permanent = code.is_some_and(is_permanent);
+        Err(self.give_up(error, permanent))
+    }
+
+    /// Commits the batch with the offsets that cover it, fenced by the consumer's membership.
+    pub(crate) fn commit(
+        &mut self,
+        consumer: &LaneConsumer,
+        positions: &BTreeMap<Partition, i64>,
+        notes: &BTreeMap<String, Note>,
+    ) -> Result<(), Broken> {
+        let offsets = match offsets_to_commit(positions, notes) {
+            Ok(offsets) => offsets,
+            Err(error) => return Err(self.give_up(error, false)),
+        };
+        if self.delivery == Delivery::AtLeastOnce {
+            return consumer.commit(&offsets).map_err(|error| Broken::Aborted { error, permanent: false });
+        }
+        let sent = retry(self.deadline, |left| {
+            let metadata = GroupMetadata::of(consumer.base()).ok_or_else(|| BrokerError {
+                requires_abort: true,
+                ..BrokerError::local("this lane is no member of the group now")
+            })?;
+            metadata.send_offsets(&self.producer, &offsets, left)
+        });
+        if let Err(error) = sent {
+            return Err(self.end(error));
+        }
+        fault::point("offsets_sent");
+        let committed = retry(self.deadline, |left| self.producer.commit_transaction(left).map_err(BrokerError::from));
+        match committed {
+            Ok(()) => {
+                self.open = false;
+                fault::point("committed");
+                Ok(())
+            }
+            Err(error) => Err(self.end(error)),
+        }
+    }
+
+    /// Gives the open batch up.
+    pub(crate) fn abort(&mut self, reason: &str) -> Broken {
+        self.give_up(BrokerError::local(reason), false)
+    }
+
+    fn end(&mut self, error: BrokerError) -> Broken {
+        match error.remedy() {
+            Remedy::Abort => self.give_up(error, false),
+            Remedy::Retry | Remedy::Recreate => Broken::Unknown(error),
+        }
+    }
+
+    /// Aborts. Purged and drained first: an abort with deliveries in flight waits out its timeout.
+    fn give_up(&mut self, error: BrokerError, permanent: bool) -> Broken {
+        let give_up = Instant::now() + self.deadline;
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        while self.producer.in_flight_count() > 0 && Instant::now() < give_up {
+            self.producer.poll(STEP);
+        }
+        if !self.open {
+            return Broken::Aborted { error, permanent };
+        }
+        self.open = false;
+        let aborted = retry(self.deadline, |left| {
+            self.producer.poll(Duration::ZERO);
+            self.producer.abort_transaction(left).map_err(BrokerError::from)
+        });
+        match aborted {
+            Ok(()) => Broken::Aborted { error, permanent },
+            Err(failed) => Broken::Unknown(BrokerError { message: format!("{error}; the abort failed too: {failed}"), ..failed }),
+        }
+    }
+}
+
+/// Makes a retriable call until it gives another answer or the deadline passes.
+fn retry(deadline: Duration, mut call: impl FnMut(Duration) -> Result<(), BrokerError>) -> Result<(), BrokerError> {
+    let give_up = Instant::now() + deadline;
+    loop {
+        let left = give_up.saturating_duration_since(Instant::now()).max(Duration::from_millis(100));
+        match call(left) {
+            Err(error) if error.remedy() == Remedy::Retry && Instant::now() < give_up => {
+                tracing::debug!(%error, "the broker asks to try again");
+            }
+            other => return other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_retriable_errors_are_tried_again_and_not_for_ever() {
+        let retriable = || BrokerError { retriable: true, ..BrokerError::local("busy") };
+        let mut calls = 0;
+        let done = retry(Duration::from_secs(60), |_| {
+            calls += 1;
+            if calls < 3 { Err(retriable()) } else { Ok(()) }
+        });
+        assert!(done.is_ok() && calls == 3);
+        let mut calls = 0;
+        let refused = retry(Duration::from_secs(60), |_| {
+            calls += 1;
+            Err(BrokerError::local("no"))
+        });
+        assert!(refused.is_err() && calls == 1);
+        assert!(retry(Duration::ZERO, |_| Err(retriable())).is_err(), "the deadline ends it");
+    }
+}

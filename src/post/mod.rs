@@ -1,0 +1,51 @@
+//! What flows in: a record's JSON becomes a [`Post`], or says why it cannot.
+//!
+//! Decoding is pure: the same bytes and the same mapping always give the same result, so a replayed
+//! record meets the same fate (I1), and a bad one harms itself only (I7).
+
+mod decode;
+mod event_time;
+mod html;
+
+use serde_json::{Map, Value};
+
+pub use decode::Mapping;
+pub use event_time::{EventTime, TimeSource};
+
+/// A post as decoded from one input record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Post {
+    /// The mapped id; absent when the record has none.
+    pub id: Option<String>,
+    /// The text as people read it (HTML already taken out).
+    pub text: String,
+    /// The time of writing as given: a string or a number.
+    pub created_at: Option<Value>,
+    /// Primary language subtag in lower case; absent when unknown.
+    pub lang: Option<String>,
+    /// The author's id.
+    pub author: Option<String>,
+    /// The platform.
+    pub platform: Option<String>,
+    /// The values carried along, by name.
+    pub extra: Map<String, Value>,
+}
+
+/// What a record turned out to be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decoded {
+    /// A post.
+    Post(Post),
+    /// Valid JSON that `input.select` does not want: counted, not published.
+    NotSelected,
+}
+
+/// Why a record cannot be read. Never holds any of the post's text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct BadInput {
+    /// A fixed word for the kind of fault, as in the `moodstream.class` header.
+    pub class: &'static str,
+    /// What was found and what would be right.
+    pub message: String,
+}

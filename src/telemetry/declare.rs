@@ -1,0 +1,119 @@
+//! How a metric is declared: registered under the project's prefix, and described by the same words,
+//! so that the documentation cannot say otherwise than `/metrics`.
+
+use prometheus_client::metrics::TypedMetric;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::registry::{Metric, Registry};
+
+const PREFIX: &str = "moodstream";
+
+/// Names and values of labels.
+type Labels<const N: usize> = [(&'static str, String); N];
+
+/// A metric with labels; the same handle for the same values.
+#[derive(Debug, Clone)]
+pub struct Labelled<M, const N: usize, C = fn() -> M> {
+    names: [&'static str; N],
+    family: Family<Labels<N>, M, C>,
+}
+
+impl<M: Clone, const N: usize, C: MetricConstructor<M>> Labelled<M, N, C> {
+    /// The metric of these label values, in the order of the labels. Takes a lock and copies the
+    /// values: keep the handle.
+    pub fn of(&self, values: [&str; N]) -> M {
+        self.family.get_or_create_owned(&self.labels(values))
+    }
+
+    /// Takes the metric of these label values out of what is exported.
+    pub fn forget(&self, values: [&str; N]) {
+        self.family.remove(&self.labels(values));
+    }
+
+    /// Takes all of them out of what is exported.
+    pub fn clear(&self) {
+        self.family.clear();
+    }
+
+    fn labels(&self, values: [&str; N]) -> Labels<N> {
+        let mut values = values.into_iter();
+        self.names
+            .map(|name| (name, values.next().unwrap_or_default().to_owned()))
+    }
+}
+
+/// What the documentation says of a metric.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// Name as exported, `_total` of counters included.
+    pub name: String,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: String,
+    /// Names of its labels.
+    pub labels: Vec<&'static str>,
+    /// What it means.
+    pub help: &'static str,
+}
+
+/// Registers metrics and keeps what is said of them, so that the documentation cannot differ.
+pub(super) struct Declarations {
+    pub(super) registry: Registry,
+    pub(super) descriptions: Vec<Description>,
+}
+
+impl Declarations {
+    pub(super) fn new() -> Self {
+        Self {
+            registry: Registry::with_prefix(PREFIX),
+            descriptions: Vec::new(),
+        }
+    }
+
+    pub(super) fn plain<M: Metric + TypedMetric + Clone>(
+        &mut self,
+        name: &str,
+        help: &'static str,
+        metric: M,
+    ) -> M {
+        self.declare::<M>(name, Vec::new(), help, metric.clone());
+        metric
+    }
+
+    pub(super) fn labelled<M: Metric + TypedMetric + Default, const N: usize>(
+        &mut self,
+        name: &str,
+        labels: [&'static str; N],
+        help: &'static str,
+    ) -> Labelled<M, N> {
+        self.labelled_with(name, labels, help, M::default)
+    }
+
+    pub(super) fn labelled_with<M: Metric + TypedMetric, const N: usize>(
+        &mut self,
+        name: &str,
+        names: [&'static str; N],
+        help: &'static str,
+        constructor: fn() -> M,
+    ) -> Labelled<M, N> {
+        let family = Family::new_with_constructor(constructor);
+        self.declare::<M>(name, names.to_vec(), help, family.clone());
+        Labelled { names, family }
+    }
+
+    fn declare<M: TypedMetric>(
+        &mut self,
+        name: &str,
+        labels: Vec<&'static str>,
+        help: &'static str,
+        metric: impl Metric,
+    ) {
+        let kind = M::TYPE.as_str().to_owned();
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        self.descriptions.push(Description {
+            name: format!("{PREFIX}_{name}{suffix}"),
+            kind,
+            labels,
+            help,
+        });
+        self.registry.register(name, help, metric);
+    }
+}

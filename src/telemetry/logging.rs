@@ -1,0 +1,115 @@
+//! Logging to standard error: lines for people on a terminal, one JSON object a line otherwise.
+
+use std::io::{self, IsTerminal};
+
+use anyhow::Context;
+use tracing::Subscriber;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::config::{Log, LogFormat};
+
+/// Starts logging for the whole process.
+///
+/// # Errors
+/// When `log.level` is no filter, or logging has been started before.
+pub fn init(log: &Log) -> anyhow::Result<()> {
+    let subscriber = subscriber(log, io::stderr().is_terminal(), io::stderr)?;
+    subscriber.try_init().context("logging was started twice")
+}
+
+fn subscriber<W>(
+    log: &Log,
+    terminal: bool,
+    writer: W,
+) -> anyhow::Result<Box<dyn Subscriber + Send + Sync>>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_new(&log.level)
+        .with_context(|| format!("log.level = \"{}\" is no filter", log.level))?;
+    let lines = fmt().with_env_filter(filter).with_writer(writer);
+    let text = match log.format {
+        LogFormat::Auto => terminal,
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+    };
+    Ok(if text {
+        Box::new(lines.with_ansi(terminal).compact().finish())
+    } else {
+        Box::new(lines.json().flatten_event(true).finish())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("sink").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, terminal: bool) -> String {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let log = Log {
+            format,
+            level: "info".into(),
+        };
+        let subscriber = subscriber(&log, terminal, move || writer.clone()).expect("subscriber");
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(partition = 3, "assigned");
+            tracing::debug!("too much");
+        });
+        let bytes = sink.0.lock().expect("sink").clone();
+        String::from_utf8(bytes).expect("utf-8")
+    }
+
+    #[test]
+    fn a_terminal_gets_text_and_anything_else_one_json_object_a_line() {
+        let json: serde_json::Value =
+            serde_json::from_str(&logged(LogFormat::Auto, false)).expect("one JSON line");
+        assert_eq!(
+            (&json["message"], &json["partition"], &json["level"]),
+            (&"assigned".into(), &3.into(), &"INFO".into())
+        );
+        let text = logged(LogFormat::Auto, true);
+        assert!(
+            text.contains("assigned") && !text.contains('{') && text.lines().count() == 1,
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_chosen_format_holds_on_a_terminal_or_not() {
+        assert!(logged(LogFormat::Json, true).starts_with('{'));
+        let text = logged(LogFormat::Text, false);
+        assert!(!text.contains('{') && !text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn a_wrong_filter_names_its_key() {
+        let log = Log {
+            format: LogFormat::Auto,
+            level: "moodstream=loud".into(),
+        };
+        let error = subscriber(&log, false, io::sink)
+            .err()
+            .expect("wrong filter");
+        assert!(error.to_string().contains("log.level"), "{error}");
+    }
+}

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Names what a clone needs and this machine lacks, one line each, with the command that installs it.
+#
+#   tools/check-prerequisites.sh                 Java and Maven may be missing: only a note
+#   tools/check-prerequisites.sh --real-broker   they may not
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+broker_tools=note
+if [ "${1-}" = --real-broker ]; then broker_tools=missing; fi
+missing=0
+
+# missing|note WHAT DEBIAN MACOS
+missing() {
+  missing=$((missing + 1))
+  echo "missing: $1. Install it with: $2 (Debian, Ubuntu) or $3 (macOS)" >&2
+}
+note() { echo "note: no $1, so the real-broker tests cannot run here. Install it with: $2 (Debian, Ubuntu) or $3 (macOS)"; }
+
+works() { "$@" >/dev/null 2>&1; }
+
+if ! works cargo --version || ! works rustc --version; then
+  rust_version=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+  missing "Rust $rust_version (cargo, rustc)" "apt-get install rustup && rustup toolchain install $rust_version" "brew install rustup && rustup toolchain install $rust_version"
+fi
+works cc --version || missing "a C compiler (cc)" "apt-get install gcc libc6-dev" "xcode-select --install"
+works c++ --version || missing "a C++ compiler (c++)" "apt-get install g++" "xcode-select --install"
+works make --version || missing "make" "apt-get install make" "xcode-select --install"
+# OpenSSL's build uses these modules; a minimal perl has not got them.
+works perl -MFindBin -MIPC::Cmd -MFile::Compare -e 1 || missing "perl with its standard modules" "apt-get install perl" "brew install perl"
+if ! works python3 -c 'import sys; sys.exit(sys.version_info < (3, 8))'; then
+  missing "Python 3.8 or later (python3)" "apt-get install python3 python3-pip" "brew install python"
+elif ! works python3 -m pip --version; then
+  missing "pip (python3 -m pip)" "apt-get install python3-pip" "brew install python"
+fi
+
+# "17" out of: openjdk version "17.0.15" 2025-04-15
+java_major=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1) || true
+if [ "${java_major:-0}" -lt 17 ]; then
+  "$broker_tools" "Java 17 or later (java)" "apt-get install openjdk-17-jre-headless" "brew install openjdk"
+fi
+works mvn --version || "$broker_tools" "Maven (mvn)" "apt-get install maven" "brew install maven"
+
+if [ "$missing" -gt 0 ]; then exit 1; fi

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Runs the tests: all of them where Java and Maven are there, else all but the real-broker tests,
+# and then says so in its last line. MOODSTREAM_REQUIRE_KAFKA=1 makes their absence an error.
+# Arguments go to `cargo test`. The soak tests are `make soak`.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+tools/fetch-onnxruntime.sh
+
+left_out=
+if tools/check-prerequisites.sh --real-broker >/dev/null 2>&1; then
+  tools/fetch-kafka.sh
+elif [ "${MOODSTREAM_REQUIRE_KAFKA-}" = 1 ]; then
+  tools/check-prerequisites.sh --real-broker ||
+    echo "test.sh: MOODSTREAM_REQUIRE_KAFKA is set, so the real-broker tests may not be left out" >&2
+  exit 1
+else
+  left_out="the real-broker tests (cargo test --test kafka): they need Java 17 and Maven; make setup tells how to install them"
+fi
+
+selected=(--lib --bins)
+for file in tests/*.rs tests/*/main.rs; do
+  [ -f "$file" ] || continue
+  name=${file#tests/}
+  name=${name%/main.rs}
+  name=${name%.rs}
+  case "$name" in
+    soak) continue ;;
+    kafka | kafka_*) if [ -n "$left_out" ]; then continue; fi ;;
+  esac
+  selected+=(--test "$name")
+done
+
+cargo test --locked --features fault-injection "${selected[@]}" "$@"
+cargo test --locked --features fault-injection --doc "$@"
+if [ -n "$left_out" ]; then echo "left out: $left_out"; fi
