@@ -45,14 +45,8 @@ fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
         ("no text", br#"{"id":"x","lang":"en"}"#.to_vec()),
         ("text a number", br#"{"id":"x","text":42}"#.to_vec()),
         ("text null", br#"{"id":"x","text":null}"#.to_vec()),
-        (
-            "text an object",
-            br#"{"id":"x","text":{"de":"gut"}}"#.to_vec(),
-        ),
-        (
-            "deep beside a text",
-            format!(r#"{{"text":"hi","x":{arrays}}}"#).into_bytes(),
-        ),
+        ("text an object", br#"{"id":"x","text":{"de":"gut"}}"#.to_vec()),
+        ("deep beside a text", format!(r#"{{"text":"hi","x":{arrays}}}"#).into_bytes()),
         ("deep arrays", arrays.into_bytes()),
         ("deep objects", objects.into_bytes()),
     ]
@@ -60,42 +54,22 @@ fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
 
 /// Records and how each must end.
 fn corpus() -> Vec<(&'static str, Draft, End)> {
-    let tombstone = || Draft {
-        value: None,
-        ..Draft::default()
-    };
-    let marked = Draft::raw("{")
-        .keyed("k")
-        .header("trace", b"\0\xff")
-        .header("trace", b"2");
+    let tombstone = || Draft { value: None, ..Draft::default() };
+    let marked = Draft::raw("{").keyed("k").header("trace", b"\0\xff").header("trace", b"2");
     let post = |text: &str| Draft::post("an id", text);
     let pad = " ".repeat(450_000);
     let day = |bytes: usize| post(&"what a long day ".repeat(bytes / 16));
-    let read = unreadable()
-        .into_iter()
-        .map(|(name, value)| (name, Draft::raw(value), End::Dead));
+    let read = unreadable().into_iter().map(|(name, value)| (name, Draft::raw(value), End::Dead));
     let others = vec![
         ("a tombstone", tombstone(), End::Dead),
-        (
-            "a tombstone with a key",
-            tombstone().keyed("gone"),
-            End::Dead,
-        ),
+        ("a tombstone with a key", tombstone().keyed("gone"), End::Dead),
         ("key and headers", marked, End::Dead),
         ("the model fails", post("one to FAIL-THIS time"), End::Dead),
         ("a million spaces", post(&" ".repeat(1_000_000)), End::Empty),
-        (
-            "spaces around a word",
-            post(&format!("{pad}hi{pad}")),
-            End::Cut,
-        ),
+        ("spaces around a word", post(&format!("{pad}hi{pad}")), End::Cut),
         ("900 kB of text", day(900_000), End::Cut),
         ("an escaped NUL", post("good \0 morning"), End::Labelled),
-        (
-            "emoji and joiners",
-            post(&"👩‍👩‍👧‍👦\u{200d}".repeat(300)),
-            End::Labelled,
-        ),
+        ("emoji and joiners", post(&"👩‍👩‍👧‍👦\u{200d}".repeat(300)), End::Labelled),
         ("10 MB of text", day(10_000_000), End::TooLarge),
     ];
     read.chain(others).collect()
@@ -104,11 +78,7 @@ fn corpus() -> Vec<(&'static str, Draft, End)> {
 #[test]
 fn bad_records_end_among_the_dead_letters_intact_and_the_lane_goes_on() {
     const LARGE: (&str, &str) = ("max.message.bytes", "16000000");
-    let layout = Layout {
-        input: vec![LARGE],
-        dead_letter: vec![LARGE],
-        ..Layout::partitions(1)
-    };
+    let layout = Layout { input: vec![LARGE], dead_letter: vec![LARGE], ..Layout::partitions(1) };
     let mut stage = Stage::new(&Broker::shared().address(), "bad-records", &layout);
     let corpus = corpus();
     // Good posts between them, two for each.
@@ -116,9 +86,7 @@ fn bad_records_end_among_the_dead_letters_intact_and_the_lane_goes_on() {
     let drafts = corpus
         .iter()
         .zip(good.chunks(2))
-        .flat_map(|((_, draft, _), good)| {
-            [&good[..1], std::slice::from_ref(draft), &good[1..]].concat()
-        });
+        .flat_map(|((_, draft, _), good)| [&good[..1], std::slice::from_ref(draft), &good[1..]].concat());
     stage.produce(drafts.collect());
     let verdict = stage.finish([stage.worker("one").instance("one").start()], DEADLINE);
     assert_eq!(verdict.inputs, 3 * corpus.len());
@@ -126,10 +94,7 @@ fn bad_records_end_among_the_dead_letters_intact_and_the_lane_goes_on() {
     let outcomes = stage.published(Isolation::Committed).outcomes;
     for (index, (name, draft, end)) in corpus.iter().enumerate() {
         let offset = stage.produced()[3 * index + 1].offset;
-        let outcome = outcomes
-            .iter()
-            .find(|outcome| outcome.source.2 == offset)
-            .expect("the verdict is clean");
+        let outcome = outcomes.iter().find(|outcome| outcome.source.2 == offset).expect("the verdict is clean");
         assert_eq!(ended(outcome), *end, "{name}: {:?}", outcome.record.headers);
         if outcome.kind == Kind::DeadLettered {
             check_letter(name, draft, outcome);
@@ -146,11 +111,7 @@ fn ended(outcome: &Outcome) -> End {
             assert_eq!(json["skip_reason"], "empty");
             End::Empty
         }
-        Kind::DeadLettered
-            if outcome.record.header("moodstream.class") == Some("output_too_large") =>
-        {
-            End::TooLarge
-        }
+        Kind::DeadLettered if outcome.record.header("moodstream.class") == Some("output_too_large") => End::TooLarge,
         Kind::DeadLettered => End::Dead,
     }
 }
@@ -160,29 +121,15 @@ fn check_letter(name: &str, draft: &Draft, outcome: &Outcome) {
     assert_eq!(letter.value, draft.value, "{name}: its bytes");
     for header in ["stage", "class", "message", "timestamp", "worker", "model"] {
         let value = letter.header(&format!("moodstream.{header}"));
-        assert!(
-            value.is_some_and(|value| !value.is_empty()),
-            "{name}: no header moodstream.{header}"
-        );
+        assert!(value.is_some_and(|value| !value.is_empty()), "{name}: no header moodstream.{header}");
     }
     let bytes = draft.value.as_deref().unwrap_or_default();
-    assert_eq!(
-        letter.header("moodstream.bytes"),
-        Some(bytes.len().to_string().as_str()),
-        "{name}"
-    );
+    assert_eq!(letter.header("moodstream.bytes"), Some(bytes.len().to_string().as_str()), "{name}");
     if draft.value.is_some() {
-        assert_eq!(
-            letter.header("moodstream.sha256"),
-            Some(hex::encode(Sha256::digest(bytes)).as_str()),
-            "{name}"
-        );
+        assert_eq!(letter.header("moodstream.sha256"), Some(hex::encode(Sha256::digest(bytes)).as_str()), "{name}");
     }
     let message = letter.header("moodstream.message").expect("checked above");
     for word in ["good", "FAIL-THIS", "long day", "not JSON at all"] {
-        assert!(
-            !message.contains(word),
-            "{name}: the message holds text of the post: {message}"
-        );
+        assert!(!message.contains(word), "{name}: the message holds text of the post: {message}");
     }
 }

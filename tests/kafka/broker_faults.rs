@@ -17,10 +17,7 @@ fn a_broker_restart_interrupts_but_loses_and_doubles_nothing() {
     let mut broker = Broker::start();
     let mut stage = Stage::new(&broker.address(), "restart", &Layout::partitions(2));
     stage.produce(posts::take(4_000));
-    let launch = stage
-        .worker("steady")
-        .instance("steady")
-        .set("batch.target", "250ms");
+    let launch = stage.worker("steady").instance("steady").set("batch.target", "250ms");
     let mut worker = launch.hash_classifier(PER_POST).start();
     stage.wait_for(1_000, DEADLINE);
     broker.restart();
@@ -34,10 +31,7 @@ fn a_commit_whose_reply_is_lost_is_not_repeated() {
     let (broker, proxy) = Broker::start_behind_proxy();
     let mut stage = Stage::new(&broker.address(), "lost-reply", &Layout::partitions(2));
     stage.produce(posts::take(3_000));
-    let launch = stage
-        .worker("committing")
-        .instance("committing")
-        .set("batch.target", "250ms");
+    let launch = stage.worker("committing").instance("committing").set("batch.target", "250ms");
     let worker = launch.hash_classifier(PER_POST).start();
     for (hits, records) in [(1, 300), (2, 1_000), (3, 2_000)] {
         stage.wait_for(records, DEADLINE);
@@ -52,11 +46,8 @@ fn a_commit_of_unknown_result_is_resolved_by_the_committed_offsets() {
     let (broker, proxy) = Broker::start_behind_proxy();
     let mut stage = Stage::new(&broker.address(), "unknown-commit", &Layout::partitions(2));
     stage.produce(posts::take(3_000));
-    let launch = stage
-        .worker("unsure")
-        .instance("unsure")
-        .set("batch.target", "250ms")
-        .set("kafka.request_deadline", "4s");
+    let launch =
+        stage.worker("unsure").instance("unsure").set("batch.target", "250ms").set("kafka.request_deadline", "4s");
     let mut worker = launch.hash_classifier(PER_POST).start();
     stage.wait_for(500, DEADLINE);
     // The broker commits; the worker asks again and again and is never told.
@@ -74,17 +65,9 @@ fn lost_replies_cut_connections_and_slow_answers_lose_and_double_nothing() {
     let (broker, proxy) = Broker::start_behind_proxy();
     let mut stage = Stage::new(&broker.address(), "lost-offsets", &Layout::partitions(2));
     stage.produce(posts::take(3_000));
-    let launch = stage
-        .worker("committing")
-        .instance("committing")
-        .set("batch.target", "250ms");
+    let launch = stage.worker("committing").instance("committing").set("batch.target", "250ms");
     let worker = launch.hash_classifier(PER_POST).start();
-    let keys = [
-        api::ADD_PARTITIONS,
-        api::PRODUCE,
-        api::ADD_OFFSETS,
-        api::TXN_OFFSET_COMMIT,
-    ];
+    let keys = [api::ADD_PARTITIONS, api::PRODUCE, api::ADD_OFFSETS, api::TXN_OFFSET_COMMIT];
     for (step, key) in keys.into_iter().enumerate() {
         stage.wait_for(300 * (step + 1), DEADLINE);
         proxy.lose_next_reply(key);

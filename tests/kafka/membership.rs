@@ -19,9 +19,7 @@ fn join_and_leave(name: &str, launch: impl Fn(&Stage, &str) -> Launch) {
     let mut stage = Stage::new(&Broker::shared().address(), name, &Layout::partitions(6));
     stage.produce(posts::take(9_000));
     let start = |name: &str| {
-        let launch = launch(&stage, name)
-            .set("batch.target", "250ms")
-            .hash_classifier(PER_POST);
+        let launch = launch(&stage, name).set("batch.target", "250ms").hash_classifier(PER_POST);
         let mut worker = launch.start();
         worker.wait_ready();
         worker
@@ -46,12 +44,7 @@ fn workers_without_a_name_join_and_leave_while_batches_run() {
 
 #[test]
 fn named_workers_join_and_leave_for_good_while_batches_run() {
-    join_and_leave("static", |stage, name| {
-        stage
-            .worker(name)
-            .instance(name)
-            .set_raw("worker.leave_group", "true")
-    });
+    join_and_leave("static", |stage, name| stage.worker(name).instance(name).set_raw("worker.leave_group", "true"));
 }
 
 /// Freezes one of two workers until the group has given its partitions away and the other has done its work,
@@ -60,9 +53,7 @@ fn freeze(name: &str, launch: impl Fn(&Stage, &str) -> Launch) {
     let mut stage = Stage::new(&Broker::shared().address(), name, &Layout::partitions(4));
     stage.produce(posts::take(4_000));
     let start = |name: &str| {
-        let launch = launch(&stage, name)
-            .set("kafka.session_timeout", "6s")
-            .set("batch.target", "500ms");
+        let launch = launch(&stage, name).set("kafka.session_timeout", "6s").set("batch.target", "500ms");
         let mut worker = launch.hash_classifier(PER_POST).start();
         worker.wait_ready();
         worker
@@ -88,9 +79,7 @@ fn a_nameless_worker_frozen_beyond_the_session_timeout_is_fenced() {
 
 #[test]
 fn a_named_worker_frozen_beyond_the_session_timeout_is_fenced() {
-    freeze("frozen-static", |stage, name| {
-        stage.worker(name).instance(name)
-    });
+    freeze("frozen-static", |stage, name| stage.worker(name).instance(name));
 }
 
 #[test]
@@ -99,30 +88,20 @@ fn of_two_workers_with_one_name_one_gives_up_and_says_why() {
     const GIVES_UP: Duration = Duration::from_mins(3);
     let mut stage = Stage::new(&Broker::shared().address(), "twins", &Layout::partitions(2));
     stage.produce(posts::take(3_000));
-    let launch = stage
-        .worker("twin")
-        .instance("twin")
-        .set("batch.target", "250ms")
-        .hash_classifier(PER_POST);
+    let launch = stage.worker("twin").instance("twin").set("batch.target", "250ms").hash_classifier(PER_POST);
     let mut first = launch.start();
     first.wait_ready();
     stage.wait_for(300, DEADLINE);
     let mut twins = [first, launch.start()];
 
     let loser = eventually(GIVES_UP, "one of the twins gives up", || {
-        twins
-            .iter_mut()
-            .position(|twin| twin.exit_status().is_some())
+        twins.iter_mut().position(|twin| twin.exit_status().is_some())
     });
     let status = twins[loser].exit_status().expect("it has ended");
     assert_eq!(status.code(), Some(1), "failed at work: {status}");
-    let naming =
-        |line: &serde_json::Value| worker::is_error(line) && line.to_string().contains("/twin/");
+    let naming = |line: &serde_json::Value| worker::is_error(line) && line.to_string().contains("/twin/");
     let errors = twins[loser].lines(naming);
-    assert!(
-        !errors.is_empty(),
-        "no error names the transactional id with the shared name"
-    );
+    assert!(!errors.is_empty(), "no error names the transactional id with the shared name");
 
     stage.produce(posts::take(500));
     let [first, second] = twins;
@@ -131,17 +110,9 @@ fn of_two_workers_with_one_name_one_gives_up_and_says_why() {
 
 #[test]
 fn sigterm_in_the_midst_of_a_batch_ends_well_and_in_time() {
-    let mut stage = Stage::new(
-        &Broker::shared().address(),
-        "sigterm",
-        &Layout::partitions(2),
-    );
+    let mut stage = Stage::new(&Broker::shared().address(), "sigterm", &Layout::partitions(2));
     stage.produce(posts::take(3_000));
-    let launch = stage
-        .worker("stopped")
-        .instance("stopped")
-        .set("batch.target", "500ms")
-        .hash_classifier(PER_POST);
+    let launch = stage.worker("stopped").instance("stopped").set("batch.target", "500ms").hash_classifier(PER_POST);
     for round in 1..=4 {
         let worker = launch.start();
         stage.wait_for(round * 500, DEADLINE);

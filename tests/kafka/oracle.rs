@@ -25,13 +25,7 @@ fn flawless() -> (Vec<Input>, Published) {
         })
         .collect();
     let outcomes = inputs.iter().map(outcome).collect();
-    (
-        inputs,
-        Published {
-            outcomes,
-            unreadable: Vec::new(),
-        },
-    )
+    (inputs, Published { outcomes, unreadable: Vec::new() })
 }
 
 fn outcome(input: &Input) -> Outcome {
@@ -39,11 +33,7 @@ fn outcome(input: &Input) -> Outcome {
     let (kind, topic, value) = match &input.draft.post {
         Some(post) => {
             let json = serde_json::json!({"id": post.id, "text": post.text});
-            (
-                Kind::Labelled,
-                "labelled",
-                Some(json.to_string().into_bytes()),
-            )
+            (Kind::Labelled, "labelled", Some(json.to_string().into_bytes()))
         }
         None => (Kind::DeadLettered, "dead", input.draft.value.clone()),
     };
@@ -55,17 +45,11 @@ fn outcome(input: &Input) -> Outcome {
         value,
         ..Record::default()
     };
-    Outcome {
-        kind,
-        source,
-        record,
-    }
+    Outcome { kind, source, record }
 }
 
 fn offsets(of: i64) -> BTreeMap<Partition, i64> {
-    (0..2)
-        .map(|partition| (("posts".to_owned(), partition), of))
-        .collect()
+    (0..2).map(|partition| (("posts".to_owned(), partition), of)).collect()
 }
 
 fn place(partition: i32, offset: i64) -> Place {
@@ -77,19 +61,8 @@ fn flawless_outcomes_are_clean() {
     let (inputs, published) = flawless();
     let verdict = judge(&inputs, &published, &offsets(50), &offsets(50));
     verdict.assert_clean();
-    assert_eq!(
-        (
-            verdict.count(Kind::Labelled),
-            verdict.count(Kind::DeadLettered)
-        ),
-        (90, 10)
-    );
-    assert!(
-        verdict
-            .to_string()
-            .ends_with("exactly once, in order, intact, committed"),
-        "{verdict}"
-    );
+    assert_eq!((verdict.count(Kind::Labelled), verdict.count(Kind::DeadLettered)), (90, 10));
+    assert!(verdict.to_string().ends_with("exactly once, in order, intact, committed"), "{verdict}");
 }
 
 #[test]
@@ -99,10 +72,7 @@ fn an_input_without_an_outcome_is_missing() {
     let verdict = judge(&inputs, &published, &offsets(50), &offsets(50));
     assert_eq!(verdict.missing, [place(0, 20)]);
     assert!(!verdict.is_clean());
-    assert!(
-        verdict.to_string().contains("1 missing:\n    posts/0/20"),
-        "{verdict}"
-    );
+    assert!(verdict.to_string().contains("1 missing:\n    posts/0/20"), "{verdict}");
 }
 
 #[test]
@@ -154,26 +124,17 @@ fn another_text_or_other_bytes_are_altered() {
     published.outcomes[17].record.value = Some(b"not a pos".to_vec());
     let verdict = judge(&inputs, &published, &offsets(50), &offsets(50));
     let altered: Vec<&Place> = verdict.altered.iter().map(|(place, _)| place).collect();
-    assert_eq!(
-        altered,
-        [&place(0, 5), &place(1, 5), &place(0, 6), &place(1, 8)]
-    );
+    assert_eq!(altered, [&place(0, 5), &place(1, 5), &place(0, 6), &place(1, 8)]);
 }
 
 #[test]
 fn a_cut_dead_letter_must_say_so() {
     let (inputs, mut published) = flawless();
     published.outcomes[17].record.value = Some(b"not".to_vec());
-    published.outcomes[17].record.headers =
-        vec![("moodstream.truncated".to_owned(), b"true".to_vec())];
+    published.outcomes[17].record.headers = vec![("moodstream.truncated".to_owned(), b"true".to_vec())];
     judge(&inputs, &published, &offsets(50), &offsets(50)).assert_clean();
     published.outcomes[17].record.value = Some(b"nor".to_vec());
-    assert_eq!(
-        judge(&inputs, &published, &offsets(50), &offsets(50))
-            .altered
-            .len(),
-        1
-    );
+    assert_eq!(judge(&inputs, &published, &offsets(50), &offsets(50)).altered.len(), 1);
 }
 
 #[test]
@@ -194,10 +155,7 @@ fn a_position_before_or_behind_the_end_is_not_committed() {
         assert!(!verdict.is_clean());
     }
     let verdict = judge(&inputs, &published, &BTreeMap::new(), &offsets(50));
-    assert!(
-        verdict.to_string().contains("posts/1: nothing of 50"),
-        "{verdict}"
-    );
+    assert!(verdict.to_string().contains("posts/1: nothing of 50"), "{verdict}");
 }
 
 #[test]

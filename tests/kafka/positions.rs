@@ -16,29 +16,14 @@ const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The worker must say that it lost its position and how to go on, count it, stop being ready, and live.
 fn expect_lost_position(worker: &mut Worker, stage: &Stage, cause: &str) {
-    let line = worker.wait_for_line(DEADLINE, "position lost", |line| {
-        is_error(line) && message(line).contains("position lost")
-    });
-    assert_eq!(
-        field(&line, "cause").and_then(|cause| cause.as_str()),
-        Some(cause),
-        "{line}"
-    );
-    assert_eq!(
-        field(&line, "topic").and_then(|topic| topic.as_str()),
-        Some(stage.input.as_str()),
-        "{line}"
-    );
+    let line = worker
+        .wait_for_line(DEADLINE, "position lost", |line| is_error(line) && message(line).contains("position lost"));
+    assert_eq!(field(&line, "cause").and_then(|cause| cause.as_str()), Some(cause), "{line}");
+    assert_eq!(field(&line, "topic").and_then(|topic| topic.as_str()), Some(stage.input.as_str()), "{line}");
     assert!(field(&line, "partition").is_some(), "{line}");
-    assert!(
-        line.to_string().contains("input.on_lost_position"),
-        "names no way on: {line}"
-    );
+    assert!(line.to_string().contains("input.on_lost_position"), "names no way on: {line}");
     let reason = worker.wait_not_ready(DEADLINE);
-    assert!(
-        reason.contains("position"),
-        "/readyz gives no reason: {reason}"
-    );
+    assert!(reason.contains("position"), "/readyz gives no reason: {reason}");
     eventually(DEADLINE, "the lost position is counted", || {
         (worker.metric("moodstream_lost_positions_total", "")? >= 1.0).then_some(())
     });
@@ -48,10 +33,7 @@ fn expect_lost_position(worker: &mut Worker, stage: &Stage, cause: &str) {
 /// Everything published once; what is committed does not matter.
 #[track_caller]
 fn assert_published_once(verdict: &Verdict) {
-    let published = Verdict {
-        uncommitted: Vec::new(),
-        ..verdict.clone()
-    };
+    let published = Verdict { uncommitted: Vec::new(), ..verdict.clone() };
     published.assert_clean();
 }
 
@@ -72,10 +54,7 @@ fn deleted_group_offsets_stop_the_lane_and_repeat_nothing() {
     worker.stop();
     assert_published_once(&stage.verdict());
 
-    let mut worker = stage
-        .worker("told")
-        .set("input.on_lost_position", "latest")
-        .start();
+    let mut worker = stage.worker("told").set("input.on_lost_position", "latest").start();
     worker.wait_ready();
     stage.produce(posts::take(100));
     stage.finish([worker], DEADLINE);
@@ -102,10 +81,7 @@ fn records_deleted_past_the_committed_offset_stop_the_lane() {
     worker.stop();
 
     // Told to go on, it does the rest: only what the broker no longer has is missing.
-    let worker = stage
-        .worker("told")
-        .set("input.on_lost_position", "earliest")
-        .start();
+    let worker = stage.worker("told").set("input.on_lost_position", "earliest").start();
     stage.wait_until_done(DEADLINE);
     worker.stop();
     let done = 200;
@@ -115,38 +91,23 @@ fn records_deleted_past_the_committed_offset_stop_the_lane() {
 
 /// Posts with ids of their own, so that those of the old and the new topic can be told apart.
 fn named(stem: &str, count: usize) -> Vec<Draft> {
-    (0..count)
-        .map(|number| Draft::post(&format!("{stem}-{number}"), &format!("{stem} day {number}")))
-        .collect()
+    (0..count).map(|number| Draft::post(&format!("{stem}-{number}"), &format!("{stem} day {number}"))).collect()
 }
 
 /// How often each id was published.
 fn ids(stage: &Stage) -> BTreeMap<String, usize> {
     let mut ids = BTreeMap::new();
     for outcome in stage.published(Isolation::Committed).outcomes {
-        *ids.entry(
-            outcome.record.json()["id"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned(),
-        )
-        .or_default() += 1;
+        *ids.entry(outcome.record.json()["id"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
     }
     ids
 }
 
 #[test]
 fn a_topic_made_anew_under_a_running_lane_stops_it() {
-    let mut stage = Stage::new(
-        &Broker::shared().address(),
-        "made-anew",
-        &Layout::partitions(2),
-    );
+    let mut stage = Stage::new(&Broker::shared().address(), "made-anew", &Layout::partitions(2));
     stage.produce(named("old", 400));
-    let mut worker = stage
-        .worker("running")
-        .set("kafka.topic_check_interval", "1s")
-        .start();
+    let mut worker = stage.worker("running").set("kafka.topic_check_interval", "1s").start();
     stage.wait_until_done(DEADLINE);
 
     stage.admin.delete_topic(&stage.input);
@@ -163,11 +124,7 @@ fn a_topic_made_anew_under_a_running_lane_stops_it() {
 
 #[test]
 fn a_topic_made_anew_while_no_worker_ran_is_not_mistaken_for_the_old_one() {
-    let mut stage = Stage::new(
-        &Broker::shared().address(),
-        "made-anew-idle",
-        &Layout::partitions(2),
-    );
+    let mut stage = Stage::new(&Broker::shared().address(), "made-anew-idle", &Layout::partitions(2));
     stage.produce(named("old", 400));
     let worker = stage.worker("first").start();
     stage.wait_until_done(DEADLINE);
@@ -178,29 +135,16 @@ fn a_topic_made_anew_while_no_worker_ran_is_not_mistaken_for_the_old_one() {
     stage.produce(named("new", 1_000));
     let mut worker = stage.worker("second").start();
     // The broker forgets the offsets with the topic, sooner or later: either cause is true.
-    worker.wait_for_line(DEADLINE, "position lost", |line| {
-        is_error(line) && message(line).contains("position lost")
-    });
+    worker.wait_for_line(DEADLINE, "position lost", |line| is_error(line) && message(line).contains("position lost"));
     worker.wait_not_ready(DEADLINE);
     worker.stop();
-    assert_eq!(
-        ids(&stage).len(),
-        400,
-        "nothing of the new topic is published unasked"
-    );
+    assert_eq!(ids(&stage).len(), 400, "nothing of the new topic is published unasked");
 
-    let worker = stage
-        .worker("told")
-        .set("input.on_lost_position", "earliest")
-        .start();
+    let worker = stage.worker("told").set("input.on_lost_position", "earliest").start();
     stage.wait_until_done(DEADLINE);
     worker.stop();
     let ids = ids(&stage);
-    assert_eq!(
-        ids.len(),
-        1_400,
-        "every post of the old and of the new topic"
-    );
+    assert_eq!(ids.len(), 1_400, "every post of the old and of the new topic");
     assert!(ids.values().all(|times| *times == 1), "each once");
 }
 

@@ -40,54 +40,35 @@ impl Admin {
                 .set("bootstrap.servers", brokers)
                 .create()
                 .expect("an admin client's configuration is valid"),
-            runtime: Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime needs no more than a thread"),
-            options: AdminOptions::new()
-                .operation_timeout(Some(REQUEST))
-                .request_timeout(Some(REQUEST)),
+            runtime: Builder::new_current_thread().enable_all().build().expect("a runtime needs no more than a thread"),
+            options: AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST)),
         }
     }
 
     fn ask<T>(&self, what: &str, request: impl Future<Output = KafkaResult<T>>) -> T {
-        self.runtime
-            .block_on(request)
-            .unwrap_or_else(|error| panic!("{what}: {error}"))
+        self.runtime.block_on(request).unwrap_or_else(|error| panic!("{what}: {error}"))
     }
 
     /// Makes a topic, and waits until the broker leads all of its partitions.
     pub(crate) fn create_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
-        let topic = settings.iter().fold(
-            NewTopic::new(name, partitions, TopicReplication::Fixed(1)),
-            |topic, (key, value)| topic.set(key, value),
-        );
-        for result in self.ask(
-            "create topic",
-            self.client.create_topics(&[topic], &self.options),
-        ) {
-            result
-                .unwrap_or_else(|(name, error)| panic!("cannot create the topic {name}: {error}"));
+        let topic =
+            settings.iter().fold(NewTopic::new(name, partitions, TopicReplication::Fixed(1)), |topic, (key, value)| {
+                topic.set(key, value)
+            });
+        for result in self.ask("create topic", self.client.create_topics(&[topic], &self.options)) {
+            result.unwrap_or_else(|(name, error)| panic!("cannot create the topic {name}: {error}"));
         }
         self.wait_for_partitions(name, partitions);
     }
 
     /// Deletes a topic, and waits until it is gone.
     pub(crate) fn delete_topic(&self, name: &str) {
-        for result in self.ask(
-            "delete topic",
-            self.client.delete_topics(&[name], &self.options),
-        ) {
-            result
-                .unwrap_or_else(|(name, error)| panic!("cannot delete the topic {name}: {error}"));
+        for result in self.ask("delete topic", self.client.delete_topics(&[name], &self.options)) {
+            result.unwrap_or_else(|(name, error)| panic!("cannot delete the topic {name}: {error}"));
         }
         eventually(REQUEST, &format!("the topic {name} is gone"), || {
             let metadata = self.client.inner().fetch_metadata(None, REQUEST).ok()?;
-            metadata
-                .topics()
-                .iter()
-                .all(|topic| topic.name() != name)
-                .then_some(())
+            metadata.topics().iter().all(|topic| topic.name() != name).then_some(())
         });
     }
 
@@ -95,88 +76,49 @@ impl Admin {
     pub(crate) fn add_partitions(&self, name: &str, partitions: i32) {
         let wanted = usize::try_from(partitions).expect("a count is not negative");
         let request = [NewPartitions::new(name, wanted)];
-        for result in self.ask(
-            "add partitions",
-            self.client.create_partitions(&request, &self.options),
-        ) {
-            result
-                .unwrap_or_else(|(name, error)| panic!("cannot add partitions to {name}: {error}"));
+        for result in self.ask("add partitions", self.client.create_partitions(&request, &self.options)) {
+            result.unwrap_or_else(|(name, error)| panic!("cannot add partitions to {name}: {error}"));
         }
         self.wait_for_partitions(name, partitions);
     }
 
     fn wait_for_partitions(&self, name: &str, partitions: i32) {
-        eventually(
-            REQUEST,
-            &format!("{name} has {partitions} partitions with leaders"),
-            || {
-                let metadata = self
-                    .client
-                    .inner()
-                    .fetch_metadata(Some(name), REQUEST)
-                    .ok()?;
-                let topic = metadata.topics().first()?;
-                let led = topic
-                    .partitions()
-                    .iter()
-                    .filter(|partition| partition.leader() >= 0)
-                    .count();
-                (i32::try_from(led) == Ok(partitions)).then_some(())
-            },
-        );
+        eventually(REQUEST, &format!("{name} has {partitions} partitions with leaders"), || {
+            let metadata = self.client.inner().fetch_metadata(Some(name), REQUEST).ok()?;
+            let topic = metadata.topics().first()?;
+            let led = topic.partitions().iter().filter(|partition| partition.leader() >= 0).count();
+            (i32::try_from(led) == Ok(partitions)).then_some(())
+        });
     }
 
     /// The number of partitions of a topic.
     pub(crate) fn partitions(&self, name: &str) -> i32 {
-        let metadata = self
-            .client
-            .inner()
-            .fetch_metadata(Some(name), REQUEST)
-            .expect("the broker answers");
+        let metadata = self.client.inner().fetch_metadata(Some(name), REQUEST).expect("the broker answers");
         i32::try_from(metadata.topics()[0].partitions().len()).expect("a partition's number fits")
     }
 
     /// Deletes the records of a partition below an offset.
     pub(crate) fn delete_records(&self, topic: &str, partition: i32, before: i64) {
         let mut offsets = TopicPartitionList::new();
-        offsets
-            .add_partition_offset(topic, partition, Offset::Offset(before))
-            .expect("an offset that is not negative");
-        let deleted = self.ask(
-            "delete records",
-            self.client.delete_records(&offsets, &self.options),
-        );
+        offsets.add_partition_offset(topic, partition, Offset::Offset(before)).expect("an offset that is not negative");
+        let deleted = self.ask("delete records", self.client.delete_records(&offsets, &self.options));
         for element in deleted.elements() {
-            element.error().unwrap_or_else(|error| {
-                panic!("cannot delete records of {topic}/{partition}: {error}")
-            });
+            element.error().unwrap_or_else(|error| panic!("cannot delete records of {topic}/{partition}: {error}"));
         }
     }
 
     /// Deletes a group without members and its offsets, as soon as the broker has seen the last member leave.
     pub(crate) fn delete_group(&self, group: &str) {
-        eventually(
-            REQUEST,
-            &format!("the group {group} can be deleted"),
-            || {
-                let results = self.ask(
-                    "delete group",
-                    self.client.delete_groups(&[group], &self.options),
-                );
-                results
-                    .into_iter()
-                    .all(|result| result.is_ok())
-                    .then_some(())
-            },
-        );
+        eventually(REQUEST, &format!("the group {group} can be deleted"), || {
+            let results = self.ask("delete group", self.client.delete_groups(&[group], &self.options));
+            results.into_iter().all(|result| result.is_ok()).then_some(())
+        });
     }
 
     /// Deletes what a group without members has committed for one partition.
     pub(crate) fn delete_committed(&self, group: &str, topic: &str, partition: i32) {
         let what = format!("the offset of {group} for {topic}/{partition} can be deleted");
-        eventually(REQUEST, &what, || {
-            offset_delete(&self.brokers, group, topic, partition).ok()
-        });
+        eventually(REQUEST, &what, || offset_delete(&self.brokers, group, topic, partition).ok());
     }
 
     /// A view of what a group has committed.
@@ -203,10 +145,7 @@ impl Group {
         for &(topic, count) in topics {
             partitions.add_partition_range(topic, 0, count - 1);
         }
-        let committed = self
-            .consumer
-            .committed_offsets(partitions, Duration::from_secs(5))
-            .ok()?;
+        let committed = self.consumer.committed_offsets(partitions, Duration::from_secs(5)).ok()?;
         let mut offsets = BTreeMap::new();
         for element in committed.elements() {
             element.error().ok()?;
@@ -222,10 +161,7 @@ impl Group {
         let mut ends = BTreeMap::new();
         for &(topic, count) in topics {
             for partition in 0..count {
-                let (_, end) = self
-                    .consumer
-                    .fetch_watermarks(topic, partition, Duration::from_secs(5))
-                    .ok()?;
+                let (_, end) = self.consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)).ok()?;
                 ends.insert((topic.to_owned(), partition), end);
             }
         }
@@ -268,8 +204,6 @@ fn offset_delete(broker: &str, group: &str, topic: &str, partition: i32) -> io::
     // The reply: correlation id, error of the whole, …, error of the partition.
     match (reply.get(4..6), reply.last_chunk::<2>()) {
         (Some([0, 0]), Some([0, 0])) => Ok(()),
-        errors => Err(io::Error::other(format!(
-            "the offset is not deleted: {errors:?}"
-        ))),
+        errors => Err(io::Error::other(format!("the offset is not deleted: {errors:?}"))),
     }
 }

@@ -45,26 +45,16 @@ impl Broker {
     /// A node of its own that clients reach through a proxy only.
     pub(crate) fn start_behind_proxy() -> (Self, Proxy) {
         let port = free_port();
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .expect("the loopback interface has free ports");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the loopback interface has free ports");
         let proxy = Proxy::start(listener, SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         (Self::start_at(port, proxy.address()), proxy)
     }
 
     fn start_at(port: u16, advertised: SocketAddr) -> Self {
-        let data = tempfile::Builder::new()
-            .prefix("moodstream-kafka-")
-            .tempdir()
-            .expect("a temporary folder");
+        let data = tempfile::Builder::new().prefix("moodstream-kafka-").tempdir().expect("a temporary folder");
         let folder = data.path().to_path_buf();
         let process = launch(&folder, port, advertised);
-        Self {
-            folder,
-            port,
-            advertised,
-            process,
-            _data: data,
-        }
+        Self { folder, port, advertised, process, _data: data }
     }
 
     /// The address that clients are given.
@@ -82,20 +72,10 @@ impl Broker {
 
 fn launch(folder: &Path, port: u16, advertised: SocketAddr) -> Process {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let log = File::options()
-        .create(true)
-        .append(true)
-        .open(folder.join("script.log"))
-        .expect("an own folder");
+    let log = File::options().create(true).append(true).open(folder.join("script.log")).expect("an own folder");
     let mut command = Command::new(project.join("tools/kafka/kafka.sh"));
     command
-        .args([
-            "start",
-            "--foreground",
-            "--short-lived",
-            "--port",
-            &port.to_string(),
-        ])
+        .args(["start", "--foreground", "--short-lived", "--port", &port.to_string()])
         .args(["--advertised", &advertised.to_string()])
         .arg("--dir")
         .arg(folder)
@@ -120,9 +100,6 @@ fn first_line(output: impl std::io::Read + Send + 'static) -> Receiver<String> {
             let _ = send.send(line);
         }
     };
-    thread::Builder::new()
-        .name("broker-output".to_owned())
-        .spawn(read)
-        .expect("a thread can be started");
+    thread::Builder::new().name("broker-output".to_owned()).spawn(read).expect("a thread can be started");
     receive
 }

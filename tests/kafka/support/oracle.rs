@@ -58,21 +58,13 @@ pub(crate) fn published(brokers: &str, targets: &Targets, isolation: Isolation) 
     let mut published = Published::default();
     for record in read(brokers, &targets.output, isolation) {
         match labelled(&record) {
-            Some((kind, source)) => published.outcomes.push(Outcome {
-                kind,
-                source,
-                record,
-            }),
+            Some((kind, source)) => published.outcomes.push(Outcome { kind, source, record }),
             None => published.unreadable.push(describe(&record)),
         }
     }
     for record in read(brokers, &targets.dead_letter, isolation) {
         match dead_letter_source(&record) {
-            Some(source) => published.outcomes.push(Outcome {
-                kind: Kind::DeadLettered,
-                source,
-                record,
-            }),
+            Some(source) => published.outcomes.push(Outcome { kind: Kind::DeadLettered, source, record }),
             None => published.unreadable.push(describe(&record)),
         }
     }
@@ -92,21 +84,12 @@ fn labelled(record: &Record) -> Option<(Kind, Place)> {
     };
     // A labelled post has scores, a skipped one has a reason.
     let told = match kind {
-        Kind::Labelled => json["scores"]
-            .as_object()
-            .is_some_and(|scores| !scores.is_empty()),
+        Kind::Labelled => json["scores"].as_object().is_some_and(|scores| !scores.is_empty()),
         _ => json["skip_reason"].is_string() && json["scores"].is_null(),
     };
     let source = &json["source"];
     let partition = i32::try_from(source["partition"].as_i64()?).ok()?;
-    told.then_some((
-        kind,
-        (
-            source["topic"].as_str()?.to_owned(),
-            partition,
-            source["offset"].as_i64()?,
-        ),
-    ))
+    told.then_some((kind, (source["topic"].as_str()?.to_owned(), partition, source["offset"].as_i64()?)))
 }
 
 fn dead_letter_source(record: &Record) -> Option<Place> {
@@ -191,36 +174,20 @@ impl fmt::Display for Verdict {
         }
         let place = |(topic, partition, offset): &Place| format!("{topic}/{partition}/{offset}");
         list(f, "missing", &self.missing, place)?;
-        list(f, "duplicated", &self.duplicated, |(source, times)| {
-            format!("{} ({times} times)", place(source))
-        })?;
-        list(f, "out of order", &self.disordered, |(at, source)| {
-            format!("{} at {}", place(source), place(at))
-        })?;
-        list(f, "altered", &self.altered, |(source, how)| {
-            format!("{}: {how}", place(source))
-        })?;
+        list(f, "duplicated", &self.duplicated, |(source, times)| format!("{} ({times} times)", place(source)))?;
+        list(f, "out of order", &self.disordered, |(at, source)| format!("{} at {}", place(source), place(at)))?;
+        list(f, "altered", &self.altered, |(source, how)| format!("{}: {how}", place(source)))?;
         list(f, "never produced", &self.invented, place)?;
         list(f, "unreadable", &self.unreadable, Clone::clone)?;
-        list(
-            f,
-            "not committed",
-            &self.uncommitted,
-            |((topic, partition), committed, end)| {
-                let committed = committed.map_or("nothing".to_owned(), |offset| offset.to_string());
-                format!("{topic}/{partition}: {committed} of {end}")
-            },
-        )
+        list(f, "not committed", &self.uncommitted, |((topic, partition), committed, end)| {
+            let committed = committed.map_or("nothing".to_owned(), |offset| offset.to_string());
+            format!("{topic}/{partition}: {committed} of {end}")
+        })
     }
 }
 
 /// One kind of fault: how many, and the first few.
-fn list<T>(
-    f: &mut fmt::Formatter<'_>,
-    name: &str,
-    faults: &[T],
-    show: impl Fn(&T) -> String,
-) -> fmt::Result {
+fn list<T>(f: &mut fmt::Formatter<'_>, name: &str, faults: &[T], show: impl Fn(&T) -> String) -> fmt::Result {
     const SHOWN: usize = 8;
     if faults.is_empty() {
         return Ok(());
@@ -244,15 +211,9 @@ pub(crate) fn judge(
     committed: &BTreeMap<Partition, i64>,
     ends: &BTreeMap<Partition, i64>,
 ) -> Verdict {
-    let mut verdict = Verdict {
-        inputs: inputs.len(),
-        unreadable: published.unreadable.clone(),
-        ..Verdict::default()
-    };
-    let by_place: BTreeMap<Place, &Input> = inputs
-        .iter()
-        .map(|input| ((input.topic.clone(), input.partition, input.offset), input))
-        .collect();
+    let mut verdict = Verdict { inputs: inputs.len(), unreadable: published.unreadable.clone(), ..Verdict::default() };
+    let by_place: BTreeMap<Place, &Input> =
+        inputs.iter().map(|input| ((input.topic.clone(), input.partition, input.offset), input)).collect();
     let mut times: BTreeMap<&Place, usize> = BTreeMap::new();
     // The topics that outcomes go to are read one after the other, each partition in the order of its offsets.
     let mut last: BTreeMap<(String, Partition), (i32, i64)> = BTreeMap::new();
@@ -267,23 +228,13 @@ pub(crate) fn judge(
         if let Some(how) = difference(input, outcome) {
             verdict.altered.push((outcome.source.clone(), how));
         }
-        let Record {
-            topic,
-            partition,
-            offset,
-            ..
-        } = &outcome.record;
+        let Record { topic, partition, offset, .. } = &outcome.record;
         let (source_topic, source_partition, source_offset) = &outcome.source;
         let now = (*partition, *source_offset);
-        let before = last.insert(
-            (topic.clone(), (source_topic.clone(), *source_partition)),
-            now,
-        );
+        let before = last.insert((topic.clone(), (source_topic.clone(), *source_partition)), now);
         // Equal offsets are duplicates, which are counted apart.
         if before.is_some_and(|(other, earlier)| other != *partition || earlier > *source_offset) {
-            verdict
-                .disordered
-                .push(((topic.clone(), *partition, *offset), outcome.source.clone()));
+            verdict.disordered.push(((topic.clone(), *partition, *offset), outcome.source.clone()));
         }
     }
     for place in by_place.keys() {
@@ -297,9 +248,7 @@ pub(crate) fn judge(
         let committed = committed.get(partition).copied();
         // A partition that never held a record may be without a committed offset.
         if committed != Some(*end) && !(*end == 0 && committed.is_none()) {
-            verdict
-                .uncommitted
-                .push((partition.clone(), committed, *end));
+            verdict.uncommitted.push((partition.clone(), committed, *end));
         }
     }
     verdict
@@ -309,20 +258,12 @@ pub(crate) fn judge(
 fn difference(input: &Input, outcome: &Outcome) -> Option<String> {
     let record = &outcome.record;
     if record.timestamp != input.timestamp {
-        return Some(format!(
-            "the timestamp is {}, the input's was {}",
-            record.timestamp, input.timestamp
-        ));
+        return Some(format!("the timestamp is {}, the input's was {}", record.timestamp, input.timestamp));
     }
     if record.key != input.draft.key {
         return Some("the key differs".to_owned());
     }
-    if let Some((name, _)) = input
-        .draft
-        .headers
-        .iter()
-        .find(|header| !record.headers.contains(header))
-    {
+    if let Some((name, _)) = input.draft.headers.iter().find(|header| !record.headers.contains(header)) {
         return Some(format!("the header {name} is gone or differs"));
     }
     if outcome.kind == Kind::DeadLettered {
@@ -333,10 +274,7 @@ fn difference(input: &Input, outcome: &Outcome) -> Option<String> {
     };
     let json = record.json();
     if json["id"] != post.id.as_str() {
-        return Some(format!(
-            "the id is {}, produced was {:?}",
-            json["id"], post.id
-        ));
+        return Some(format!("the id is {}, produced was {:?}", json["id"], post.id));
     }
     (json["text"] != post.text.as_str()).then(|| "the text differs".to_owned())
 }
@@ -345,10 +283,7 @@ fn dead_letter_difference(input: &Input, record: &Record) -> Option<String> {
     use sha2::Digest;
     let given = input.draft.value.as_deref();
     let sum = hex::encode(sha2::Sha256::digest(given.unwrap_or_default()));
-    if record
-        .header("moodstream.sha256")
-        .is_some_and(|told| told != sum)
-    {
+    if record.header("moodstream.sha256").is_some_and(|told| told != sum) {
         return Some("moodstream.sha256 is not that of the input".to_owned());
     }
     if record.header("moodstream.truncated") == Some("true") {

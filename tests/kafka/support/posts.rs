@@ -46,20 +46,14 @@ impl Draft {
         let value = serde_json::json!({"id": id, "text": text, "lang": "en", "platform": "test"});
         Self {
             value: Some(value.to_string().into_bytes()),
-            post: Some(Post {
-                id: id.to_owned(),
-                text: text.to_owned(),
-            }),
+            post: Some(Post { id: id.to_owned(), text: text.to_owned() }),
             ..Self::default()
         }
     }
 
     /// Any bytes.
     pub(crate) fn raw(value: impl Into<Vec<u8>>) -> Self {
-        Self {
-            value: Some(value.into()),
-            ..Self::default()
-        }
+        Self { value: Some(value.into()), ..Self::default() }
     }
 
     /// The same with a key.
@@ -96,12 +90,9 @@ pub(crate) fn take(count: usize) -> Vec<Draft> {
     static POSTS: OnceLock<Vec<Draft>> = OnceLock::new();
     let posts = POSTS.get_or_init(|| {
         let named = env::var_os(POSTS_VARIABLE).map(PathBuf::from);
-        let beside =
-            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/posts/posts.jsonl");
+        let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/posts/posts.jsonl");
         match named {
-            Some(path) => {
-                from_file(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-            }
+            Some(path) => from_file(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
             None => from_file(&beside).unwrap_or_else(|_| (0..MOST).map(generated).collect()),
         }
     });
@@ -119,10 +110,7 @@ fn from_file(path: &std::path::Path) -> std::io::Result<Vec<Draft>> {
             Ok(Draft {
                 key: Some(field("id").into_bytes()),
                 value: Some(line.as_bytes().to_vec()),
-                post: Some(Post {
-                    id: field("id"),
-                    text: field("text"),
-                }),
+                post: Some(Post { id: field("id"), text: field("text") }),
                 ..Draft::default()
             })
         })
@@ -136,16 +124,13 @@ fn from_file(path: &std::path::Path) -> std::io::Result<Vec<Draft>> {
 /// A post made of the number alone, some 20 words long.
 fn generated(number: usize) -> Draft {
     const WORDS: [&str; 24] = [
-        "happy", "tired", "the", "train", "again", "coffee", "why", "love", "this", "rain",
-        "tomorrow", "so", "angry", "hope", "game", "lost", "win", "😂", "❤️", "never", "friends",
-        "home", "late", "scared",
+        "happy", "tired", "the", "train", "again", "coffee", "why", "love", "this", "rain", "tomorrow", "so", "angry",
+        "hope", "game", "lost", "win", "😂", "❤️", "never", "friends", "home", "late", "scared",
     ];
     // A linear congruential generator (Knuth's MMIX constants): the same texts everywhere.
     let mut state = number as u64;
     let mut next = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 40).expect("24 bits")
     };
     let length = 4 + next() % 30;
@@ -155,15 +140,8 @@ fn generated(number: usize) -> Draft {
 }
 
 /// Produces `drafts` to the partitions in turn and returns them with their offsets, in the order given.
-pub(crate) fn produce(
-    brokers: &str,
-    topic: &str,
-    partitions: &[i32],
-    drafts: Vec<Draft>,
-) -> Vec<Input> {
-    let places: Arc<Places> = Arc::new(Places {
-        of: Mutex::new(vec![None; drafts.len()]),
-    });
+pub(crate) fn produce(brokers: &str, topic: &str, partitions: &[i32], drafts: Vec<Draft>) -> Vec<Input> {
+    let places: Arc<Places> = Arc::new(Places { of: Mutex::new(vec![None; drafts.len()]) });
     let producer: BaseProducer<Delivered> = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("enable.idempotence", "true")
@@ -171,53 +149,32 @@ pub(crate) fn produce(
         .set("message.max.bytes", "20000000")
         .set("queue.buffering.max.kbytes", "262144")
         .set("delivery.timeout.ms", "60000")
-        .create_with_context(Delivered {
-            places: Arc::clone(&places),
-        })
+        .create_with_context(Delivered { places: Arc::clone(&places) })
         .expect("a producer's configuration is valid");
     for (index, draft) in drafts.iter().enumerate() {
         let mut headers = OwnedHeaders::new_with_capacity(draft.headers.len());
         for (key, value) in &draft.headers {
-            headers = headers.insert(Header {
-                key,
-                value: Some(value),
-            });
+            headers = headers.insert(Header { key, value: Some(value) });
         }
-        let mut record =
-            BaseRecord::<[u8], [u8], Box<usize>>::with_opaque_to(topic, Box::new(index))
-                .partition(partitions[index % partitions.len()])
-                .headers(headers);
+        let mut record = BaseRecord::<[u8], [u8], Box<usize>>::with_opaque_to(topic, Box::new(index))
+            .partition(partitions[index % partitions.len()])
+            .headers(headers);
         record.key = draft.key.as_deref();
         record.payload = draft.value.as_deref();
         while let Err((error, unsent)) = producer.send(record) {
             assert!(
-                matches!(
-                    error,
-                    KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)
-                ),
+                matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)),
                 "cannot produce to {topic}: {error}"
             );
             producer.poll(Duration::from_millis(5));
             record = unsent;
         }
     }
-    producer
-        .flush(Duration::from_mins(1))
-        .expect("the broker takes the posts within a minute");
+    producer.flush(Duration::from_mins(1)).expect("the broker takes the posts within a minute");
     let places = places.of.lock().expect("no panic while it was held");
     let input = |(draft, place): (Draft, &Option<Place>)| {
-        let Place {
-            partition,
-            offset,
-            timestamp,
-        } = place.expect("flush waits for every delivery report");
-        Input {
-            topic: topic.to_owned(),
-            partition,
-            offset,
-            timestamp,
-            draft,
-        }
+        let Place { partition, offset, timestamp } = place.expect("flush waits for every delivery report");
+        Input { topic: topic.to_owned(), partition, offset, timestamp, draft }
     };
     drafts.into_iter().zip(places.iter()).map(input).collect()
 }
@@ -253,10 +210,7 @@ impl ProducerContext for Delivered {
         let place = Place {
             partition: message.partition(),
             offset: message.offset(),
-            timestamp: message
-                .timestamp()
-                .to_millis()
-                .expect("the broker keeps timestamps"),
+            timestamp: message.timestamp().to_millis().expect("the broker keeps timestamps"),
         };
         self.places.of.lock().expect("no panic while it was held")[*index] = Some(place);
     }

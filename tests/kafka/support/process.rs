@@ -28,12 +28,7 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         let watchdog = watchdog(child.id(), folder);
-        Self {
-            name: name.to_owned(),
-            child,
-            watchdog,
-            exit: None,
-        }
+        Self { name: name.to_owned(), child, watchdog, exit: None }
     }
 
     /// Its process id.
@@ -43,18 +38,12 @@ impl Process {
 
     /// What it writes to standard error, if that was piped and not yet taken.
     pub(crate) fn take_stderr(&mut self) -> std::process::ChildStderr {
-        self.child
-            .stderr
-            .take()
-            .expect("standard error is piped and taken once")
+        self.child.stderr.take().expect("standard error is piped and taken once")
     }
 
     /// What it writes to standard output, if that was piped and not yet taken.
     pub(crate) fn take_stdout(&mut self) -> std::process::ChildStdout {
-        self.child
-            .stdout
-            .take()
-            .expect("standard output is piped and taken once")
+        self.child.stdout.take().expect("standard output is piped and taken once")
     }
 
     /// Sends a signal to a program that has not ended.
@@ -68,10 +57,7 @@ impl Process {
     /// How it ended, if it has.
     pub(crate) fn exit_status(&mut self) -> Option<ExitStatus> {
         if self.exit.is_none() {
-            self.exit = self
-                .child
-                .try_wait()
-                .expect("an own child can be waited for");
+            self.exit = self.child.try_wait().expect("an own child can be waited for");
         }
         self.exit
     }

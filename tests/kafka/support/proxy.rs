@@ -66,9 +66,7 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Listens on a port of its own and passes everything to `broker`.
     pub(crate) fn start(listener: TcpListener, broker: SocketAddr) -> Self {
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        let address = listener.local_addr().expect("a bound socket has an address");
         let state = Arc::new(Mutex::new(State::default()));
         let stopped = Arc::new(AtomicBool::new(false));
         let (shared, stop) = (Arc::clone(&state), Arc::clone(&stopped));
@@ -85,11 +83,7 @@ impl Proxy {
                 connect(client, server, &shared);
             }
         });
-        Self {
-            address,
-            state,
-            stopped,
-        }
+        Self { address, state, stopped }
     }
 
     /// The address that clients use.
@@ -107,24 +101,12 @@ impl Proxy {
 
     /// The next reply to such a request is lost and its connection cut; the broker has done what was asked.
     pub(crate) fn lose_next_reply(&self, api: i16) {
-        self.add(
-            api,
-            Fault::LoseReply {
-                and_all_repeats: false,
-            },
-            Some(1),
-        );
+        self.add(api, Fault::LoseReply { and_all_repeats: false }, Some(1));
     }
 
     /// The same, and requests like it vanish from then on until [`Proxy::clear`]: the client can learn nothing.
     pub(crate) fn lose_next_reply_and_all_repeats(&self, api: i16) {
-        self.add(
-            api,
-            Fault::LoseReply {
-                and_all_repeats: true,
-            },
-            Some(1),
-        );
+        self.add(api, Fault::LoseReply { and_all_repeats: true }, Some(1));
     }
 
     /// Such requests vanish until [`Proxy::clear`].
@@ -157,11 +139,9 @@ impl Proxy {
 
     /// Waits for so many hits.
     pub(crate) fn wait_for_hits(&self, api: i16, hits: usize, deadline: Duration) {
-        eventually(
-            deadline,
-            &format!("{hits} faults hit requests with api key {api}"),
-            || (self.hits(api) >= hits).then_some(()),
-        );
+        eventually(deadline, &format!("{hits} faults hit requests with api key {api}"), || {
+            (self.hits(api) >= hits).then_some(())
+        });
     }
 }
 
@@ -179,10 +159,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) {
-    thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(work)
-        .expect("a thread can be started");
+    thread::Builder::new().name(name.to_owned()).spawn(work).expect("a thread can be started");
 }
 
 /// Requests of one connection that wait for their replies: correlation id to api key.
@@ -192,12 +169,7 @@ fn connect(client: TcpStream, server: TcpStream, state: &Arc<Mutex<State>>) {
     let copies = || -> io::Result<_> {
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
-        Ok((
-            client.try_clone()?,
-            server.try_clone()?,
-            client.try_clone()?,
-            server.try_clone()?,
-        ))
+        Ok((client.try_clone()?, server.try_clone()?, client.try_clone()?, server.try_clone()?))
     };
     let Ok((client_read, server_write, client_end, server_end)) = copies() else {
         return;
@@ -206,9 +178,7 @@ fn connect(client: TcpStream, server: TcpStream, state: &Arc<Mutex<State>>) {
     let waiting = Waiting::default();
     let (requests, shared) = (Arc::clone(&waiting), Arc::clone(state));
     spawn("proxy-requests", move || {
-        pass(client_read, server_write, |frame| {
-            request(frame, &requests, &shared)
-        });
+        pass(client_read, server_write, |frame| request(frame, &requests, &shared));
     });
     let shared = Arc::clone(state);
     spawn("proxy-replies", move || {
@@ -260,10 +230,7 @@ fn request(frame: &[u8], waiting: &Waiting, state: &Mutex<State>) -> Fate {
     if hit(state, api, |fault| fault == Fault::SwallowRequest).is_some() {
         return Fate::Vanish;
     }
-    waiting
-        .lock()
-        .expect("no panic while it was held")
-        .insert(correlation, api);
+    waiting.lock().expect("no panic while it was held").insert(correlation, api);
     Fate::Pass
 }
 
@@ -271,21 +238,13 @@ fn reply(frame: &[u8], waiting: &Waiting, state: &Mutex<State>) -> Fate {
     let Some(correlation) = number::<4>(frame, 4).map(i32::from_be_bytes) else {
         return Fate::Cut;
     };
-    let Some(api) = waiting
-        .lock()
-        .expect("no panic while it was held")
-        .remove(&correlation)
-    else {
+    let Some(api) = waiting.lock().expect("no panic while it was held").remove(&correlation) else {
         return Fate::Pass;
     };
     match hit(state, api, |fault| fault != Fault::SwallowRequest) {
         Some(Fault::LoseReply { and_all_repeats }) => {
             if and_all_repeats {
-                lock(state).rules.push(Rule {
-                    api,
-                    fault: Fault::SwallowRequest,
-                    left: None,
-                });
+                lock(state).rules.push(Rule { api, fault: Fault::SwallowRequest, left: None });
             }
             Fate::Cut
         }
@@ -308,10 +267,7 @@ fn number<const N: usize>(frame: &[u8], at: usize) -> Option<[u8; N]> {
 /// The first matching fault that is still to be done, counted as done.
 fn hit(state: &Mutex<State>, api: i16, wanted: impl Fn(Fault) -> bool) -> Option<Fault> {
     let mut state = lock(state);
-    let rule = state
-        .rules
-        .iter_mut()
-        .find(|rule| rule.api == api && wanted(rule.fault) && rule.left != Some(0))?;
+    let rule = state.rules.iter_mut().find(|rule| rule.api == api && wanted(rule.fault) && rule.left != Some(0))?;
     let fault = rule.fault;
     rule.left = rule.left.map(|left| left - 1);
     *state.done.entry(api).or_default() += 1;

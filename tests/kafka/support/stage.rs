@@ -59,29 +59,14 @@ impl Stage {
     /// Makes the topics, named after the scenario and a random number.
     pub(crate) fn new(brokers: &str, name: &str, layout: &Layout) -> Self {
         let stem = unique(name);
-        let targets = Targets {
-            output: format!("{stem}.emotions"),
-            dead_letter: format!("{stem}.dead-letter"),
-        };
+        let targets = Targets { output: format!("{stem}.emotions"), dead_letter: format!("{stem}.dead-letter") };
         let (input, group) = (format!("{stem}.posts"), format!("{stem}.group"));
         let admin = Admin::new(brokers);
         admin.create_topic(&input, layout.input_partitions, &layout.input);
         admin.create_topic(&targets.output, layout.output_partitions, &layout.output);
-        admin.create_topic(
-            &targets.dead_letter,
-            layout.dead_letter_partitions,
-            &layout.dead_letter,
-        );
+        admin.create_topic(&targets.dead_letter, layout.dead_letter_partitions, &layout.dead_letter);
         let offsets = admin.group(&group);
-        Self {
-            admin,
-            group,
-            input,
-            targets,
-            brokers: brokers.to_owned(),
-            offsets,
-            produced: Vec::new(),
-        }
+        Self { admin, group, input, targets, brokers: brokers.to_owned(), offsets, produced: Vec::new() }
     }
 
     /// A worker of this scenario's group: one lane, a stand-in for the model that costs nothing, small batches.
@@ -106,12 +91,7 @@ impl Stage {
 
     /// Produces to some input partitions in turn.
     pub(crate) fn produce_to(&mut self, partitions: &[i32], drafts: Vec<Draft>) {
-        self.produced.extend(posts::produce(
-            &self.brokers,
-            &self.input,
-            partitions,
-            drafts,
-        ));
+        self.produced.extend(posts::produce(&self.brokers, &self.input, partitions, drafts));
     }
 
     /// What was produced so far.
@@ -145,29 +125,19 @@ impl Stage {
             seen = self.done().unwrap_or(seen);
             (seen >= records).then_some(())
         });
-        assert!(
-            reached.is_some(),
-            "the group has done {seen} records after {deadline:?}, not {records}"
-        );
+        assert!(reached.is_some(), "the group has done {seen} records after {deadline:?}, not {records}");
     }
 
     /// Waits until the group has committed the end of every input partition.
     pub(crate) fn wait_until_done(&self, deadline: Duration) {
         let topics = self.topics();
-        let ends = eventually(deadline, "the broker tells the ends of the input", || {
-            self.offsets.ends(&topics)
-        });
+        let ends = eventually(deadline, "the broker tells the ends of the input", || self.offsets.ends(&topics));
         let mut state = BTreeMap::new();
         let reached = super::within(deadline, || {
             state = self.offsets.committed(&topics)?;
-            ends.iter()
-                .all(|(partition, end)| *end == 0 || state.get(partition) == Some(end))
-                .then_some(())
+            ends.iter().all(|(partition, end)| *end == 0 || state.get(partition) == Some(end)).then_some(())
         });
-        assert!(
-            reached.is_some(),
-            "not done after {deadline:?}: committed {state:?}, ends {ends:?}"
-        );
+        assert!(reached.is_some(), "not done after {deadline:?}: committed {state:?}, ends {ends:?}");
     }
 
     /// Everything published.
@@ -180,12 +150,8 @@ impl Stage {
         const CALL: Duration = Duration::from_secs(20);
         let topics = self.topics();
         let published = self.published(isolation);
-        let committed = eventually(CALL, "the broker tells the committed offsets", || {
-            self.offsets.committed(&topics)
-        });
-        let ends = eventually(CALL, "the broker tells the ends of the input", || {
-            self.offsets.ends(&topics)
-        });
+        let committed = eventually(CALL, "the broker tells the committed offsets", || self.offsets.committed(&topics));
+        let ends = eventually(CALL, "the broker tells the ends of the input", || self.offsets.ends(&topics));
         oracle::judge(&self.produced, &published, &committed, &ends)
     }
 
@@ -196,11 +162,7 @@ impl Stage {
 
     /// Waits until everything is done, stops the workers (each must end with status 0), and asks the oracle.
     #[track_caller]
-    pub(crate) fn finish(
-        &self,
-        workers: impl IntoIterator<Item = Worker>,
-        deadline: Duration,
-    ) -> Verdict {
+    pub(crate) fn finish(&self, workers: impl IntoIterator<Item = Worker>, deadline: Duration) -> Verdict {
         self.wait_until_done(deadline);
         for worker in workers {
             worker.stop();

@@ -45,15 +45,7 @@ pub(crate) struct Record {
 impl Record {
     fn new(message: &BorrowedMessage<'_>) -> Self {
         let headers = message.headers().map(|headers| {
-            headers
-                .iter()
-                .map(|header| {
-                    (
-                        header.key.to_owned(),
-                        header.value.unwrap_or_default().to_vec(),
-                    )
-                })
-                .collect()
+            headers.iter().map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec())).collect()
         });
         Self {
             topic: message.topic().to_owned(),
@@ -74,10 +66,7 @@ impl Record {
 
     /// The value as JSON.
     pub(crate) fn json(&self) -> Value {
-        self.value
-            .as_deref()
-            .and_then(|value| serde_json::from_slice(value).ok())
-            .unwrap_or(Value::Null)
+        self.value.as_deref().and_then(|value| serde_json::from_slice(value).ok()).unwrap_or(Value::Null)
     }
 }
 
@@ -102,37 +91,23 @@ pub(crate) fn read(brokers: &str, topic: &str, isolation: Isolation) -> Vec<Reco
         Isolation::Uncommitted => "read_uncommitted",
     };
     let (raw, consumer) = (reader("read_uncommitted"), reader(level));
-    let metadata = consumer
-        .fetch_metadata(Some(topic), CALL)
-        .expect("the broker answers");
-    let partitions: Vec<i32> = metadata.topics()[0]
-        .partitions()
-        .iter()
-        .map(MetadataPartition::id)
-        .collect();
+    let metadata = consumer.fetch_metadata(Some(topic), CALL).expect("the broker answers");
+    let partitions: Vec<i32> = metadata.topics()[0].partitions().iter().map(MetadataPartition::id).collect();
 
     // A read_committed client is told the last stable offset: it is the end once no transaction is open.
     for &partition in &partitions {
-        eventually(
-            DEADLINE,
-            &format!("no transaction is open in {topic}/{partition}"),
-            || {
-                let (_, end) = raw.fetch_watermarks(topic, partition, CALL).ok()?;
-                let (_, stable) = consumer.fetch_watermarks(topic, partition, CALL).ok()?;
-                (stable == end).then_some(())
-            },
-        );
+        eventually(DEADLINE, &format!("no transaction is open in {topic}/{partition}"), || {
+            let (_, end) = raw.fetch_watermarks(topic, partition, CALL).ok()?;
+            let (_, stable) = consumer.fetch_watermarks(topic, partition, CALL).ok()?;
+            (stable == end).then_some(())
+        });
     }
 
     let mut assignment = TopicPartitionList::new();
     for &partition in &partitions {
-        assignment
-            .add_partition_offset(topic, partition, Offset::Beginning)
-            .expect("a partition that exists");
+        assignment.add_partition_offset(topic, partition, Offset::Beginning).expect("a partition that exists");
     }
-    consumer
-        .assign(&assignment)
-        .expect("an assignment of existing partitions");
+    consumer.assign(&assignment).expect("an assignment of existing partitions");
     let mut records = Vec::new();
     let mut open: BTreeSet<i32> = partitions.into_iter().collect();
     while !open.is_empty() {
@@ -142,9 +117,7 @@ pub(crate) fn read(brokers: &str, topic: &str, isolation: Isolation) -> Vec<Reco
                 open.remove(&partition);
             }
             Some(Err(error)) => panic!("cannot read {topic}: {error}"),
-            None => panic!(
-                "{topic} says nothing for {DEADLINE:?}; partitions not at their end: {open:?}"
-            ),
+            None => panic!("{topic} says nothing for {DEADLINE:?}; partitions not at their end: {open:?}"),
         }
     }
     records.sort_by_key(|record| (record.partition, record.offset));

@@ -37,10 +37,7 @@ pub(crate) struct Launch {
 impl Launch {
     /// A worker with a name for messages and nothing set.
     pub(crate) fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            ..Self::default()
-        }
+        Self { name: name.to_owned(), ..Self::default() }
     }
 
     /// Sets a key of the configuration to a text.
@@ -63,8 +60,7 @@ impl Launch {
     /// A stand-in for the model that needs so long for each post.
     pub(crate) fn hash_classifier(mut self, per_post: Duration) -> Self {
         let stand_in = format!("hash,delay_us={}", per_post.as_micros());
-        self.environment
-            .insert("MOODSTREAM_TEST_CLASSIFIER".to_owned(), stand_in);
+        self.environment.insert("MOODSTREAM_TEST_CLASSIFIER".to_owned(), stand_in);
         self
     }
 
@@ -72,31 +68,20 @@ impl Launch {
     pub(crate) fn real_model(mut self) -> Self {
         self.environment.remove("MOODSTREAM_TEST_CLASSIFIER");
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/starter");
-        self.set(
-            "model.path",
-            model.to_str().expect("the project's path is text"),
-        )
+        self.set("model.path", model.to_str().expect("the project's path is text"))
     }
 
     /// Aborts at the `pass`-th pass of a crash point.
     pub(crate) fn crash_at(mut self, point: &str, pass: usize) -> Self {
-        self.environment
-            .insert("MOODSTREAM_CRASH_AT".to_owned(), format!("{point}:{pass}"));
+        self.environment.insert("MOODSTREAM_CRASH_AT".to_owned(), format!("{point}:{pass}"));
         self
     }
 
     /// Starts it.
     pub(crate) fn start(&self) -> Worker {
-        let folder = tempfile::Builder::new()
-            .prefix("moodstream-worker-")
-            .tempdir()
-            .expect("a temporary folder");
+        let folder = tempfile::Builder::new().prefix("moodstream-worker-").tempdir().expect("a temporary folder");
         let config = folder.path().join("worker.toml");
-        let lines: Vec<String> = self
-            .settings
-            .iter()
-            .map(|(key, value)| format!("{key} = {value}\n"))
-            .collect();
+        let lines: Vec<String> = self.settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
         fs::write(&config, lines.concat()).expect("an own folder can be written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_moodstream"));
         command
@@ -109,12 +94,7 @@ impl Launch {
             .stderr(Stdio::piped());
         let mut process = Process::spawn(&self.name, &mut command, folder.path());
         let log = Log::follow(process.take_stderr(), &folder.path().join("worker.log"));
-        Worker {
-            name: self.name.clone(),
-            process,
-            log,
-            _folder: folder,
-        }
+        Worker { name: self.name.clone(), process, log, _folder: folder }
     }
 }
 
@@ -145,12 +125,9 @@ impl Worker {
 
     /// The address of its admin server, as its log tells it.
     fn admin(&mut self) -> SocketAddr {
-        let line = self.wait_for_line(READY, "admin server listening", |line| {
-            message(line).contains("admin server listening")
-        });
-        let address = field(&line, "address")
-            .and_then(Value::as_str)
-            .expect("the line names the address");
+        let line = self
+            .wait_for_line(READY, "admin server listening", |line| message(line).contains("admin server listening"));
+        let address = field(&line, "address").and_then(Value::as_str).expect("the line names the address");
         address.parse().expect("an address and a port")
     }
 
@@ -176,34 +153,20 @@ impl Worker {
             let rest = line.strip_prefix(name);
             rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
         });
-        samples
-            .map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+        samples.map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
     /// Waits for a line of its log.
-    pub(crate) fn wait_for_line(
-        &mut self,
-        deadline: Duration,
-        what: &str,
-        wanted: impl Fn(&Value) -> bool,
-    ) -> Value {
+    pub(crate) fn wait_for_line(&mut self, deadline: Duration, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         self.log.wait(deadline, wanted).unwrap_or_else(|| {
             let ended = self.process.exit_status();
-            panic!(
-                "{} has not logged within {deadline:?}: {what} (ended: {ended:?})",
-                self.name
-            )
+            panic!("{} has not logged within {deadline:?}: {what} (ended: {ended:?})", self.name)
         })
     }
 
     /// The lines of its log that are wanted.
     pub(crate) fn lines(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
-        self.log
-            .lines()
-            .into_iter()
-            .filter(|line| wanted(line))
-            .collect()
+        self.log.lines().into_iter().filter(|line| wanted(line)).collect()
     }
 
     /// Sends a signal.
@@ -220,12 +183,7 @@ impl Worker {
     pub(crate) fn stop(mut self) {
         self.process.signal(Signal::SIGTERM);
         let status = self.process.wait(STOP);
-        assert_eq!(
-            status.code(),
-            Some(0),
-            "{} ended with {status} after SIGTERM",
-            self.name
-        );
+        assert_eq!(status.code(), Some(0), "{} ended with {status} after SIGTERM", self.name);
     }
 
     /// How it ended, if it has.
@@ -260,16 +218,12 @@ impl Drop for Worker {
 
 /// The message of a log line.
 pub(crate) fn message(line: &Value) -> &str {
-    field(line, "message")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    field(line, "message").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// A field of a log line, wherever the format puts fields.
 pub(crate) fn field<'a>(line: &'a Value, name: &str) -> Option<&'a Value> {
-    line.get("fields")
-        .and_then(|fields| fields.get(name))
-        .or_else(|| line.get(name))
+    line.get("fields").and_then(|fields| fields.get(name)).or_else(|| line.get(name))
 }
 
 /// A log line at level ERROR.
@@ -301,21 +255,12 @@ impl Log {
                 into.1.notify_all();
             }
         };
-        thread::Builder::new()
-            .name("worker-log".to_owned())
-            .spawn(read)
-            .expect("a thread can be started");
+        thread::Builder::new().name("worker-log".to_owned()).spawn(read).expect("a thread can be started");
         Self { shared }
     }
 
     fn lines(&self) -> Vec<Value> {
-        self.shared
-            .0
-            .lock()
-            .expect("no panic while it was held")
-            .iter()
-            .cloned()
-            .collect()
+        self.shared.0.lock().expect("no panic while it was held").iter().cloned().collect()
     }
 
     fn wait(&self, deadline: Duration, wanted: impl Fn(&Value) -> bool) -> Option<Value> {
@@ -326,12 +271,7 @@ impl Log {
                 return Some(line.clone());
             }
             let left = end.checked_duration_since(Instant::now())?;
-            lines = self
-                .shared
-                .1
-                .wait_timeout(lines, left)
-                .expect("no panic while it was held")
-                .0;
+            lines = self.shared.1.wait_timeout(lines, left).expect("no panic while it was held").0;
         }
     }
 }
@@ -341,11 +281,7 @@ fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     const CALL: Duration = Duration::from_secs(5);
     let mut stream = TcpStream::connect_timeout(&address, CALL).ok()?;
     stream.set_read_timeout(Some(CALL)).ok()?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )
-    .ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
     let mut reply = String::new();
     stream.read_to_string(&mut reply).ok()?;
     let (head, body) = reply.split_once("\r\n\r\n")?;
