@@ -57,6 +57,8 @@ fn a_commit_of_unknown_result_is_resolved_by_the_committed_offsets() {
         line["level"] == "WARN" || line["level"] == "ERROR"
     });
     proxy.clear();
+    stage.wait_until_done(DEADLINE);
+    worker.wait_for_count(3_000);
     stage.finish([worker], DEADLINE);
 }
 
@@ -66,7 +68,7 @@ fn lost_replies_cut_connections_and_slow_answers_lose_and_double_nothing() {
     let mut stage = Stage::new(&broker.address(), "lost-offsets", &Layout::partitions(2));
     stage.produce(posts::take(3_000));
     let launch = stage.worker("committing").instance("committing").set("batch.target", "250ms");
-    let worker = launch.hash_classifier(PER_POST).start();
+    let mut worker = launch.hash_classifier(PER_POST).start();
     let keys = [api::ADD_PARTITIONS, api::PRODUCE, api::ADD_OFFSETS, api::TXN_OFFSET_COMMIT];
     for (step, key) in keys.into_iter().enumerate() {
         stage.wait_for(300 * (step + 1), DEADLINE);
@@ -81,5 +83,7 @@ fn lost_replies_cut_connections_and_slow_answers_lose_and_double_nothing() {
     proxy.delay_replies(api::END_TXN, Duration::from_millis(700));
     stage.wait_for(2_500, DEADLINE);
     proxy.clear();
+    stage.wait_until_done(DEADLINE);
+    worker.wait_for_count(3_000);
     stage.finish([worker], DEADLINE);
 }

@@ -169,7 +169,7 @@ impl Group {
     }
 }
 
-/// An OffsetDelete request (api key 47, version 0), which the Rust client lacks, to the one node that there is.
+/// An `OffsetDelete` request (api key 47, version 0), which the Rust client lacks, to the one node that there is.
 fn offset_delete(broker: &str, group: &str, topic: &str, partition: i32) -> io::Result<()> {
     const API_KEY: i16 = 47;
     const VERSION: i16 = 0;

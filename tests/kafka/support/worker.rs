@@ -14,8 +14,8 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::eventually;
 use super::process::Process;
+use super::{eventually, within};
 
 /// How long a worker may take until all of its lanes have joined.
 pub(crate) const READY: Duration = Duration::from_mins(1);
@@ -154,6 +154,16 @@ impl Worker {
             rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
         });
         samples.map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// Waits until it has counted so many outcomes: each input once, after its commit (I1).
+    pub(crate) fn wait_for_count(&mut self, outcomes: u32) {
+        let mut counted = None;
+        let reached = within(READY, || {
+            counted = self.metric("moodstream_outcomes_total", "");
+            (counted == Some(f64::from(outcomes))).then_some(())
+        });
+        assert!(reached.is_some(), "{} has counted {counted:?} outcomes, not {outcomes}", self.name);
     }
 
     /// Waits for a line of its log.
