@@ -3,10 +3,7 @@
 //! Flags that stand for settings become pairs of dotted key and value, the last layer of the
 //! configuration; whether a value is right is decided there, in one place for all layers.
 
-#![expect(
-    clippy::doc_markdown,
-    reason = "the comments on arguments are their help, printed as they stand"
-)]
+#![expect(clippy::doc_markdown, reason = "the comments on arguments are their help, printed as they stand")]
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
@@ -255,11 +252,7 @@ impl Cli {
     /// # Errors
     /// Everything that is wrong with it, at once.
     pub fn load_config(&self) -> Result<Config, ConfigErrors> {
-        Config::load(
-            self.settings.config.as_deref(),
-            config::environment(),
-            &self.flags(),
-        )
+        Config::load(self.settings.config.as_deref(), config::environment(), &self.flags())
     }
 
     /// What the flags set, as dotted key and value; `--set` first, so that a flag of its own wins.
@@ -267,9 +260,7 @@ impl Cli {
     pub fn flags(&self) -> Vec<(String, String)> {
         let mut flags = self.settings.set.clone();
         let more: Vec<(&str, Option<String>)> = match &self.command {
-            Command::Run(RunArgs { worker }) | Command::Check(CheckArgs { worker, .. }) => {
-                worker.settings()
-            }
+            Command::Run(RunArgs { worker }) | Command::Check(CheckArgs { worker, .. }) => worker.settings(),
             Command::Produce(ProduceArgs { brokers, .. })
             | Command::Bench(BenchCommand::Lane(BenchLaneArgs { brokers, .. })) => {
                 vec![("kafka.brokers", brokers.clone())]
@@ -280,10 +271,7 @@ impl Cli {
             }
             Command::Demo | Command::Schema { .. } => Vec::new(),
         };
-        flags.extend(
-            more.into_iter()
-                .filter_map(|(key, value)| Some((key.to_owned(), value?))),
-        );
+        flags.extend(more.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
         flags
     }
 }
@@ -293,10 +281,7 @@ impl WorkerFlags {
         vec![
             ("kafka.brokers", self.brokers.clone()),
             ("kafka.group", self.group.clone()),
-            (
-                "input.topics",
-                (!self.topic.is_empty()).then(|| self.topic.join(",")),
-            ),
+            ("input.topics", (!self.topic.is_empty()).then(|| self.topic.join(","))),
             ("worker.instance", self.instance.clone()),
             ("model.path", self.model.clone()),
             ("worker.lanes", self.lanes.clone()),
@@ -314,9 +299,7 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text
-        .split_once('=')
-        .ok_or("write it as key=value, such as batch.linger=20ms")?;
+    let (key, value) = text.split_once('=').ok_or("write it as key=value, such as batch.linger=20ms")?;
     Ok((key.trim().to_owned(), value.to_owned()))
 }
 
@@ -334,15 +317,8 @@ mod tests {
     fn every_command_has_help_with_exit_codes_and_parses_without_conflicts() {
         fn walk(command: &clap::Command) {
             let leaf = command.get_subcommands().next().is_none();
-            let after = command
-                .get_after_help()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            assert!(
-                !leaf || (after.contains("Exit codes: 0") && after.contains("Example:")),
-                "{}",
-                command.get_name()
-            );
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(!leaf || (after.contains("Exit codes: 0") && after.contains("Example:")), "{}", command.get_name());
             assert!(command.get_about().is_some(), "{}", command.get_name());
             command.get_subcommands().for_each(walk);
         }
@@ -368,10 +344,7 @@ mod tests {
             ("worker.leave_group", "true"),
             ("input.on_lost_position", "earliest"),
         ];
-        assert_eq!(
-            flags(line),
-            expected.map(|(key, value)| (key.to_owned(), value.to_owned()))
-        );
+        assert_eq!(flags(line), expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
     }
 
     #[test]
@@ -390,38 +363,22 @@ mod tests {
         ] {
             let flags = flags(&format!("moodstream {line}"));
             assert_eq!(flags.len(), 1, "{line}");
-            assert!(
-                Config::load(None, std::iter::empty(), &flags).is_ok(),
-                "{line}"
-            );
+            assert!(Config::load(None, std::iter::empty(), &flags).is_ok(), "{line}");
         }
     }
 
     #[test]
     fn settings_stand_before_or_after_the_command() {
-        assert_eq!(
-            flags("moodstream --set a.b=c=d demo"),
-            flags("moodstream demo --set a.b=c=d")
-        );
-        assert_eq!(
-            flags("moodstream demo --set a.b=c=d"),
-            [("a.b".to_owned(), "c=d".to_owned())]
-        );
+        assert_eq!(flags("moodstream --set a.b=c=d demo"), flags("moodstream demo --set a.b=c=d"));
+        assert_eq!(flags("moodstream demo --set a.b=c=d"), [("a.b".to_owned(), "c=d".to_owned())]);
         assert!(Cli::try_parse_from(["moodstream", "demo", "--set", "a.b"]).is_err());
     }
 
     #[test]
     fn a_wrong_configuration_exits_with_2_and_other_failures_with_1() {
-        let wrong =
-            Config::load(None, std::iter::empty(), &[("a".into(), "b".into())]).expect_err("wrong");
+        let wrong = Config::load(None, std::iter::empty(), &[("a".into(), "b".into())]).expect_err("wrong");
         let failed = anyhow::anyhow!("no broker");
-        let codes = [
-            exit_code(&anyhow::Error::new(wrong).context("start")),
-            exit_code(&failed),
-        ];
-        assert_eq!(
-            format!("{codes:?}"),
-            format!("{:?}", [ExitCode::from(2), ExitCode::from(1)])
-        );
+        let codes = [exit_code(&anyhow::Error::new(wrong).context("start")), exit_code(&failed)];
+        assert_eq!(format!("{codes:?}"), format!("{:?}", [ExitCode::from(2), ExitCode::from(1)]));
     }
 }

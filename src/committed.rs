@@ -10,8 +10,5 @@ pub(crate) fn assert_committed(path: &str, generated: &str) {
         std::fs::write(&file, generated).expect("the file can be written");
     }
     let committed = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(
-        committed == generated,
-        "{path} is stale; run `make schemas` and commit it"
-    );
+    assert!(committed == generated, "{path} is stale; run `make schemas` and commit it");
 }

@@ -5,5 +5,11 @@ pub mod commands;
 #[cfg(test)]
 mod committed;
 pub mod config;
+mod fault;
 pub mod inference;
+pub mod kafka;
+pub mod labelled;
+mod lane;
+pub mod post;
 pub mod telemetry;
+pub mod worker;

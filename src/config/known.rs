@@ -41,15 +41,8 @@ pub(super) enum Found<'a> {
 impl Known {
     fn read(schema: &Value) -> Self {
         if let Some(keys) = schema.get("properties").and_then(Value::as_object) {
-            Self::Section(
-                keys.iter()
-                    .map(|(key, schema)| (key.clone(), Self::read(schema)))
-                    .collect(),
-            )
-        } else if let Some(values) = schema
-            .get("additionalProperties")
-            .filter(|values| values.is_object())
-        {
+            Self::Section(keys.iter().map(|(key, schema)| (key.clone(), Self::read(schema))).collect())
+        } else if let Some(values) = schema.get("additionalProperties").filter(|values| values.is_object()) {
             Self::Free(Kind(values.clone()))
         } else {
             Self::Key(Kind(schema.clone()))
@@ -64,9 +57,7 @@ impl Known {
         while let Some(tail) = rest {
             match place {
                 Self::Section(keys) => {
-                    let (head, tail) = tail
-                        .split_once('.')
-                        .map_or((tail, None), |(head, tail)| (head, Some(tail)));
+                    let (head, tail) = tail.split_once('.').map_or((tail, None), |(head, tail)| (head, Some(tail)));
                     let Some(next) = keys.get(head) else {
                         return Found::Nothing;
                     };
@@ -96,11 +87,7 @@ impl Known {
     fn collect(&self, prefix: &str, keys: &mut Vec<String>) {
         if let Self::Section(children) = self {
             for (key, child) in children {
-                let key = if prefix.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{prefix}.{key}")
-                };
+                let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
                 child.collect(&key, keys);
                 keys.push(key);
             }
@@ -134,22 +121,16 @@ impl Known {
 impl Kind {
     /// Gives text the type that the key wants; text that does not fit stays text.
     pub(super) fn of_text(&self, text: &str) -> Value {
-        let number =
-            |parsed: Option<serde_json::Number>| parsed.map_or_else(|| text.into(), Value::Number);
+        let number = |parsed: Option<serde_json::Number>| parsed.map_or_else(|| text.into(), Value::Number);
         if self.takes("array") && (text.contains(',') || !self.takes("string")) {
-            let items = text
-                .split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty());
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             return items.collect::<Vec<_>>().into();
         }
         if self.takes("string") {
             return text.into();
         }
         if self.takes("boolean") {
-            return text
-                .parse::<bool>()
-                .map_or_else(|_| text.into(), Value::Bool);
+            return text.parse::<bool>().map_or_else(|_| text.into(), Value::Bool);
         }
         if self.takes("integer") {
             return number(text.parse::<i64>().ok().map(Into::into));
@@ -167,10 +148,9 @@ impl Kind {
             return choices.join(" or ");
         }
         let field = |name: &str| self.0.get(name);
-        if let (Some(title), Some(examples)) = (
-            field("title").and_then(Value::as_str),
-            field("examples").and_then(Value::as_array),
-        ) {
+        if let (Some(title), Some(examples)) =
+            (field("title").and_then(Value::as_str), field("examples").and_then(Value::as_array))
+        {
             let examples = examples.iter().map(Value::to_string).collect::<Vec<_>>();
             return format!("{title} such as {}", examples.join(" or "));
         }
@@ -181,10 +161,7 @@ impl Kind {
             ("boolean", "true or false"),
             ("array", "a list of texts"),
         ];
-        let taken = words
-            .iter()
-            .filter(|(kind, _)| self.takes(kind))
-            .map(|(_, words)| *words);
+        let taken = words.iter().filter(|(kind, _)| self.takes(kind)).map(|(_, words)| *words);
         let mut expected = taken.collect::<Vec<_>>().join(" or ");
         if let Some(minimum) = field("minimum") {
             expected = format!("{expected}, at least {minimum}");
@@ -194,22 +171,12 @@ impl Kind {
 
     /// The values of an enumeration.
     fn choices(&self) -> Vec<&str> {
-        let list = |name: &str| {
-            self.0
-                .get(name)
-                .and_then(Value::as_array)
-                .map_or(&[][..], Vec::as_slice)
-        };
+        let list = |name: &str| self.0.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let plain = list("enum").iter().filter_map(Value::as_str);
         let described = list("oneOf").iter().flat_map(|choice| {
             let constant = choice.get("const").and_then(Value::as_str);
-            let listed = choice
-                .get("enum")
-                .and_then(Value::as_array)
-                .map_or(&[][..], Vec::as_slice);
-            constant
-                .into_iter()
-                .chain(listed.iter().filter_map(Value::as_str))
+            let listed = choice.get("enum").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            constant.into_iter().chain(listed.iter().filter_map(Value::as_str))
         });
         plain.chain(described).collect()
     }
@@ -220,11 +187,7 @@ impl Kind {
             match schema.get("type") {
                 Some(Value::String(own)) => own == kind,
                 Some(Value::Array(own)) => own.iter().any(|own| own == kind),
-                _ => ["anyOf", "oneOf"]
-                    .into_iter()
-                    .filter_map(of)
-                    .flatten()
-                    .any(|schema| takes(schema, kind)),
+                _ => ["anyOf", "oneOf"].into_iter().filter_map(of).flatten().any(|schema| takes(schema, kind)),
             }
         }
         takes(&self.0, kind)
@@ -266,9 +229,7 @@ mod tests {
 
     #[test]
     fn dots_behind_a_free_table_belong_to_the_key() {
-        let Found::Value(path, _) = KNOWN.find("kafka.properties.sasl.password") else {
-            panic!("not found")
-        };
+        let Found::Value(path, _) = KNOWN.find("kafka.properties.sasl.password") else { panic!("not found") };
         assert_eq!(path, ["kafka", "properties", "sasl.password"]);
         assert!(matches!(KNOWN.find("kafka"), Found::Table));
         assert!(matches!(KNOWN.find("kafka.properties"), Found::Table));
@@ -280,10 +241,7 @@ mod tests {
     fn text_takes_the_type_of_its_key() {
         assert_eq!(kind("input.topics").of_text("a, b,"), json!(["a", "b"]));
         assert_eq!(kind("input.fields.id").of_text("/a"), json!("/a"));
-        assert_eq!(
-            kind("input.fields.id").of_text("/a,/b"),
-            json!(["/a", "/b"])
-        );
+        assert_eq!(kind("input.fields.id").of_text("/a,/b"), json!(["/a", "/b"]));
         assert_eq!(kind("worker.lanes").of_text("3"), json!(3));
         assert_eq!(kind("worker.lanes").of_text("many"), json!("many"));
         assert_eq!(kind("worker.leave_group").of_text("true"), json!(true));
@@ -294,27 +252,12 @@ mod tests {
 
     #[test]
     fn what_would_be_right_is_said_in_words() {
-        assert_eq!(
-            kind("kafka.delivery").expected(),
-            "exactly_once or at_least_once"
-        );
-        assert_eq!(
-            kind("worker.lanes").expected(),
-            "a whole number, at least 1"
-        );
+        assert_eq!(kind("kafka.delivery").expected(), "exactly_once or at_least_once");
+        assert_eq!(kind("worker.lanes").expected(), "a whole number, at least 1");
         assert_eq!(kind("worker.leave_group").expected(), "true or false");
-        assert_eq!(
-            kind("batch.linger").expected(),
-            "a length of time such as \"30s\" or \"5ms\""
-        );
-        assert_eq!(
-            kind("batch.max_bytes").expected(),
-            "a number of bytes such as \"16KiB\" or 16384"
-        );
-        assert_eq!(
-            kind("input.fields.id").expected(),
-            "text or a list of texts"
-        );
+        assert_eq!(kind("batch.linger").expected(), "a length of time such as \"30s\" or \"5ms\"");
+        assert_eq!(kind("batch.max_bytes").expected(), "a number of bytes such as \"16KiB\" or 16384");
+        assert_eq!(kind("input.fields.id").expected(), "text or a list of texts");
         assert_eq!(kind("input.topics").expected(), "a list of texts");
         assert_eq!(kind("breaker.threshold").expected(), "a number");
     }

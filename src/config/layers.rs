@@ -29,12 +29,7 @@ type Settings = BTreeMap<Vec<String>, Setting>;
 /// The variables of this process's environment that are settings, whatever their encoding.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
-        .map(|(name, value)| {
-            (
-                name.to_string_lossy().into_owned(),
-                value.to_string_lossy().into_owned(),
-            )
-        })
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .filter(|(name, _)| name.starts_with(PREFIX))
 }
 
@@ -59,22 +54,14 @@ pub(super) fn load(
     for (name, text) in environment {
         if let Some(key) = name.strip_prefix(PREFIX) {
             let key = key.to_lowercase().replace("__", ".");
-            layers.text(
-                &key,
-                &text,
-                &format!("environment variable {name}"),
-                variable,
-            );
+            layers.text(&key, &text, &format!("environment variable {name}"), variable);
         }
     }
     for (key, text) in flags {
         layers.text(key, text, "command line", str::to_owned);
     }
 
-    let Layers {
-        settings,
-        mut problems,
-    } = layers;
+    let Layers { settings, mut problems } = layers;
     let config = typed(defaults, &settings, &mut problems).map(|mut config| {
         let mut more = config.kafka.properties.read_secret_files();
         more.extend(validate::check(&config));
@@ -104,9 +91,7 @@ impl Layers {
             .and_then(|text| parse(&text));
         match tree {
             Ok(tree) => self.tree(&KNOWN, &tree, &[], Some(&origin)),
-            Err(remedy) => self
-                .problems
-                .push(Problem::new("", remedy).at(Some(&origin))),
+            Err(remedy) => self.problems.push(Problem::new("", remedy).at(Some(&origin))),
         }
     }
 
@@ -128,9 +113,7 @@ impl Layers {
                     let path = [path, std::slice::from_ref(key)].concat();
                     match keys.get(key) {
                         Some(place) => self.tree(place, value, &path, origin),
-                        None => self
-                            .problems
-                            .push(unknown(&path.join("."), origin, str::to_owned)),
+                        None => self.problems.push(unknown(&path.join("."), origin, str::to_owned)),
                     }
                 }
             }
@@ -143,11 +126,7 @@ impl Layers {
             }
             Known::Free(_) => {
                 for (key, value) in table {
-                    self.set(
-                        [path, std::slice::from_ref(key)].concat(),
-                        value.clone(),
-                        origin,
-                    );
+                    self.set([path, std::slice::from_ref(key)].concat(), value.clone(), origin);
                 }
             }
             Known::Key(_) => self.set(path.to_vec(), tree.clone(), origin),
@@ -194,10 +173,7 @@ fn typed(defaults: Value, settings: &Settings, problems: &mut Vec<Problem>) -> O
                 Found::Value(_, kind) => kind.expected(),
                 Found::Table | Found::Nothing => "something else".into(),
             };
-            problems.push(traced(
-                Problem::new(key, format!("must be {expected}")),
-                settings,
-            ));
+            problems.push(traced(Problem::new(key, format!("must be {expected}")), settings));
         }
     }
     Config::deserialize(&good).ok()
@@ -205,9 +181,7 @@ fn typed(defaults: Value, settings: &Settings, problems: &mut Vec<Problem>) -> O
 
 /// Adds the value and its origin to a problem, unless it has them or the value could be a secret.
 fn traced(mut problem: Problem, settings: &Settings) -> Problem {
-    let setting = settings
-        .iter()
-        .find(|(path, _)| path.join(".") == problem.key);
+    let setting = settings.iter().find(|(path, _)| path.join(".") == problem.key);
     if let Some((_, setting)) = setting {
         if !problem.key.starts_with(properties::SECTION) {
             problem.value = Some(shown(&setting.value));
@@ -251,11 +225,7 @@ fn put(tree: &mut Value, path: &[String], value: Value) {
                 *tree = Value::Object(serde_json::Map::new());
             }
             if let Value::Object(table) = tree {
-                put(
-                    table.entry(key.as_str()).or_insert(Value::Null),
-                    rest,
-                    value,
-                );
+                put(table.entry(key.as_str()).or_insert(Value::Null), rest, value);
             }
         }
     }
@@ -266,10 +236,7 @@ fn parse(text: &str) -> Result<Value, String> {
     let table = FileFormat::Toml.parse(None, text).map_err(|error| {
         let report = error.to_string();
         let lines = report.lines().filter(|line| !line.contains('|'));
-        format!(
-            "is not valid TOML: {}",
-            lines.collect::<Vec<_>>().join(": ")
-        )
+        format!("is not valid TOML: {}", lines.collect::<Vec<_>>().join(": "))
     })?;
     Ok(json(ValueKind::Table(table)))
 }
@@ -283,17 +250,12 @@ fn json(kind: ValueKind) -> Value {
         ValueKind::U64(value) => value.into(),
         ValueKind::I128(value) => i64::try_from(value).map_or(Value::Null, Into::into),
         ValueKind::U128(value) => u64::try_from(value).map_or(Value::Null, Into::into),
-        ValueKind::Float(value) => {
-            serde_json::Number::from_f64(value).map_or(Value::Null, Value::Number)
-        }
+        ValueKind::Float(value) => serde_json::Number::from_f64(value).map_or(Value::Null, Value::Number),
         ValueKind::String(value) => value.into(),
         ValueKind::Array(values) => values.into_iter().map(|value| json(value.kind)).collect(),
-        ValueKind::Table(table) => Value::Object(
-            table
-                .into_iter()
-                .map(|(key, value)| (key, json(value.kind)))
-                .collect(),
-        ),
+        ValueKind::Table(table) => {
+            Value::Object(table.into_iter().map(|(key, value)| (key, json(value.kind))).collect())
+        }
     }
 }
 

@@ -17,39 +17,20 @@ fn file(text: &str) -> NamedTempFile {
 }
 
 fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-fn loaded(
-    text: &str,
-    environment: &[(&str, &str)],
-    flags: &[(&str, &str)],
-) -> Result<Config, ConfigErrors> {
-    load(
-        Some(file(text).path()),
-        pairs(environment).into_iter(),
-        &pairs(flags),
-    )
+fn loaded(text: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    load(Some(file(text).path()), pairs(environment).into_iter(), &pairs(flags))
 }
 
 /// What is wrong, the file's name replaced by `FILE`.
 fn problems(text: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Vec<String> {
     let file = file(text);
     let name = file.path().display().to_string();
-    match load(
-        Some(file.path()),
-        pairs(environment).into_iter(),
-        &pairs(flags),
-    ) {
+    match load(Some(file.path()), pairs(environment).into_iter(), &pairs(flags)) {
         Ok(_) => Vec::new(),
-        Err(errors) => errors
-            .0
-            .iter()
-            .map(|problem| problem.to_string().replace(&name, "FILE"))
-            .collect(),
+        Err(errors) => errors.0.iter().map(|problem| problem.to_string().replace(&name, "FILE")).collect(),
     }
 }
 
@@ -60,10 +41,7 @@ fn the_defaults_are_a_configuration_and_are_what_the_documents_say() {
     assert_eq!(config.input.start, Start::Earliest);
     assert_eq!(config.input.max_text_bytes, Bytes(16 * 1024));
     assert_eq!(config.kafka.delivery, Delivery::ExactlyOnce);
-    assert_eq!(
-        config.kafka.session_timeout,
-        Span(std::time::Duration::from_secs(10))
-    );
+    assert_eq!(config.kafka.session_timeout, Span(std::time::Duration::from_secs(10)));
     assert_eq!(config.batch.max_bytes, Bytes(8 * 1024 * 1024));
     assert_eq!(config.kafka.properties.iter().count(), 0);
 }
@@ -93,23 +71,11 @@ fn default_file_sets_every_key_of_the_types() {
 
 #[test]
 fn file_environment_and_flags_win_in_this_order() {
-    let text =
-        "[worker]\nlanes = 2\ninstance = \"file\"\n[kafka]\ngroup = \"file\"\nbrokers = \"file:1\"";
-    let environment = [
-        ("MOODSTREAM__KAFKA__GROUP", "env"),
-        ("MOODSTREAM__WORKER__INSTANCE", "env"),
-        ("PATH", "/"),
-    ];
+    let text = "[worker]\nlanes = 2\ninstance = \"file\"\n[kafka]\ngroup = \"file\"\nbrokers = \"file:1\"";
+    let environment = [("MOODSTREAM__KAFKA__GROUP", "env"), ("MOODSTREAM__WORKER__INSTANCE", "env"), ("PATH", "/")];
     let config = loaded(text, &environment, &[("kafka.group", "flag")]).expect("valid");
     assert_eq!(config.worker.lanes, NonZeroUsize::new(2).expect("2"));
-    assert_eq!(
-        [
-            config.kafka.brokers,
-            config.worker.instance,
-            config.kafka.group
-        ],
-        ["file:1", "env", "flag"]
-    );
+    assert_eq!([config.kafka.brokers, config.worker.instance, config.kafka.group], ["file:1", "env", "flag"]);
 }
 
 #[test]
@@ -118,10 +84,7 @@ fn properties_meet_whether_nested_quoted_or_from_the_environment() {
     let environment = [("MOODSTREAM__KAFKA__PROPERTIES__SASL__PASSWORD", "env")];
     let config = loaded(text, &environment, &[("kafka.properties.a.one", "flag")]).expect("valid");
     let all = config.kafka.properties.iter().collect::<Vec<_>>();
-    assert_eq!(
-        all,
-        [("a.one", "flag"), ("a.two", "2"), ("sasl.password", "env")]
-    );
+    assert_eq!(all, [("a.one", "flag"), ("a.two", "2"), ("sasl.password", "env")]);
 }
 
 #[test]
@@ -140,16 +103,9 @@ fn a_toml_time_is_a_start() {
 fn everything_wrong_is_reported_at_once_with_key_value_origin_and_remedy() {
     let text = "lanes = 4\n[worker]\nlanes = 0\nleave_group = \"yes\"\n[kafka]\nbroker = \"x:1\"\ndelivery = \"twice\"\n\
                 [kafka.properties]\nacks = 1\nsasl.password = [\"hunter2\"]\n[output]\ntopic = \"posts\"\n[inptu]\nx = 1";
-    let environment = [
-        ("MOODSTREAM__BATCH__LINGER", "5"),
-        ("MOODSTREAM__KAFKA__TOPICS", "a"),
-        ("MOODSTREAM__KAFKA", "x"),
-    ];
-    let flags = [
-        ("batch.max_bytes", "8 bananas"),
-        ("breaker.threshold", "2"),
-        ("input.start", "yesterday"),
-    ];
+    let environment =
+        [("MOODSTREAM__BATCH__LINGER", "5"), ("MOODSTREAM__KAFKA__TOPICS", "a"), ("MOODSTREAM__KAFKA", "x")];
+    let flags = [("batch.max_bytes", "8 bananas"), ("breaker.threshold", "2"), ("input.start", "yesterday")];
     assert_eq!(
         problems(text, &environment, &flags),
         [
@@ -175,11 +131,7 @@ fn everything_wrong_is_reported_at_once_with_key_value_origin_and_remedy() {
 #[test]
 fn a_table_in_place_of_a_value_and_the_reverse_are_reported() {
     assert_eq!(
-        problems(
-            "kafka = \"hunter2\"\n[worker.lanes]\nx = 1\n[input]\nextra = 5",
-            &[],
-            &[]
-        ),
+        problems("kafka = \"hunter2\"\n[worker.lanes]\nx = 1\n[input]\nextra = 5", &[], &[]),
         [
             "input.extra (FILE): is a table; write [input.extra] and its keys below",
             "kafka (FILE): is a table; write [kafka] and its keys below",
@@ -190,23 +142,13 @@ fn a_table_in_place_of_a_value_and_the_reverse_are_reported() {
 
 #[test]
 fn a_broken_file_is_reported_without_its_line_and_beside_the_other_layers() {
-    for broken in [
-        "\"hunter2",
-        "hunter2",
-        "hunter2\"",
-        "'hunter2' 'hunter2'",
-        "\"hunter2\\q\"",
-        "{ hunter2 }",
-        "[hunter2",
-    ] {
+    for broken in
+        ["\"hunter2", "hunter2", "hunter2\"", "'hunter2' 'hunter2'", "\"hunter2\\q\"", "{ hunter2 }", "[hunter2"]
+    {
         let text = format!("[kafka.properties]\nsasl.password = {broken}");
         let wrong = problems(&text, &[], &[("worker.lanes", "0")]);
         assert_eq!(wrong.len(), 2, "{wrong:?}");
-        assert!(
-            wrong[0].starts_with("FILE: is not valid TOML: TOML parse error at line 2"),
-            "{}",
-            wrong[0]
-        );
+        assert!(wrong[0].starts_with("FILE: is not valid TOML: TOML parse error at line 2"), "{}", wrong[0]);
         assert!(!wrong[0].contains("hunter2"), "{}", wrong[0]);
         assert!(wrong[1].starts_with("worker.lanes = 0"), "{}", wrong[1]);
     }
@@ -214,36 +156,20 @@ fn a_broken_file_is_reported_without_its_line_and_beside_the_other_layers() {
 
 #[test]
 fn a_file_that_is_not_there_is_named() {
-    let errors =
-        load(Some(Path::new("not-there.toml")), std::iter::empty(), &[]).expect_err("no file");
-    assert!(
-        errors
-            .to_string()
-            .contains("not-there.toml: cannot read this configuration file"),
-        "{errors}"
-    );
+    let errors = load(Some(Path::new("not-there.toml")), std::iter::empty(), &[]).expect_err("no file");
+    assert!(errors.to_string().contains("not-there.toml: cannot read this configuration file"), "{errors}");
 }
 
 #[test]
 fn no_secret_is_printed_from_any_layer() {
     let text = "[kafka]\npassword = \"hunter2\"\n[kafka.properties]\nenable.idempotence = \"hunter2\"\nssl.key.pem = [\"hunter2\"]";
-    let environment = [(
-        "MOODSTREAM__KAFKA__PROPERTIES__SASL__PASSWORD_FILE",
-        "/does/not/exist",
-    )];
-    let flags = [
-        ("kafka.passwd", "hunter2"),
-        ("kafka.properties.acks", "hunter2"),
-    ];
+    let environment = [("MOODSTREAM__KAFKA__PROPERTIES__SASL__PASSWORD_FILE", "/does/not/exist")];
+    let flags = [("kafka.passwd", "hunter2"), ("kafka.properties.acks", "hunter2")];
     let errors = loaded(text, &environment, &flags).expect_err("wrong");
     assert_eq!(errors.0.len(), 6, "{errors}");
-    assert!(
-        !format!("{errors} {errors:?}").contains("hunter2"),
-        "{errors}"
-    );
+    assert!(!format!("{errors} {errors:?}").contains("hunter2"), "{errors}");
 
-    let config =
-        loaded("[kafka.properties.sasl]\npassword = \"hunter2\"", &[], &[]).expect("valid");
+    let config = loaded("[kafka.properties.sasl]\npassword = \"hunter2\"", &[], &[]).expect("valid");
     assert!(!format!("{config:?}").contains("hunter2"));
 }
 
@@ -287,9 +213,7 @@ fn any_key() -> impl Strategy<Value = (String, [&'static str; 2])> {
 /// The value of this key in a loaded configuration.
 fn value(config: &Config, key: &str) -> Value {
     let tree = serde_json::to_value(config).expect("json");
-    tree.pointer(&format!("/{}", key.replace('.', "/")))
-        .cloned()
-        .expect("known key")
+    tree.pointer(&format!("/{}", key.replace('.', "/"))).cloned().expect("known key")
 }
 
 proptest! {

@@ -18,12 +18,7 @@ pub struct Problem {
 impl Problem {
     /// A problem of this key; value and origin are filled in by the loader.
     pub(super) fn new(key: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            key: key.into(),
-            value: None,
-            origin: None,
-            remedy: remedy.into(),
-        }
+        Self { key: key.into(), value: None, origin: None, remedy: remedy.into() }
     }
 
     /// Says where the value was written.

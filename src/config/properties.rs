@@ -32,30 +32,20 @@ impl Properties {
 
     /// Every property, in the order of the keys. The values are not redacted.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// Replaces every `<secret>_file` by the content of the file it names.
     pub(super) fn read_secret_files(&mut self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let files = self
-            .0
-            .keys()
-            .filter(|key| key.ends_with("_file"))
-            .cloned()
-            .collect::<Vec<_>>();
+        let files = self.0.keys().filter(|key| key.ends_with("_file")).cloned().collect::<Vec<_>>();
         for key in files {
             let (Some(stem), Some(path)) = (key.strip_suffix("_file"), self.0.remove(&key)) else {
                 continue;
             };
-            let mut refuse =
-                |remedy: String| problems.push(Problem::new(format!("{SECTION}.{key}"), remedy));
+            let mut refuse = |remedy: String| problems.push(Problem::new(format!("{SECTION}.{key}"), remedy));
             if !is_secret(stem) {
-                refuse(format!(
-                    "only secrets are read from a file; set {stem} itself"
-                ));
+                refuse(format!("only secrets are read from a file; set {stem} itself"));
             } else if self.0.contains_key(stem) {
                 refuse(format!("{stem} is set too; keep one of the two"));
             } else {
@@ -99,93 +89,50 @@ const OWNED: &[(&str, &str)] = &[
     ("acks", ACKS),
     ("request.required.acks", ACKS),
     ("auto.commit.enable", OFFSETS),
-    (
-        "auto.offset.reset",
-        "input.start and input.on_lost_position decide where to read",
-    ),
-    (
-        "batch.size",
-        "it is capped by the output topic's max.message.bytes, or batches could never be sent",
-    ),
+    ("auto.offset.reset", "input.start and input.on_lost_position decide where to read"),
+    ("batch.size", "it is capped by the output topic's max.message.bytes, or batches could never be sent"),
     ("bootstrap.servers", "use kafka.brokers"),
     ("metadata.broker.list", "use kafka.brokers"),
     ("compression.codec", "use output.compression"),
     ("compression.type", "use output.compression"),
-    (
-        "delivery.report.only.error",
-        "every delivery is counted before a commit (I1)",
-    ),
+    ("delivery.report.only.error", "every delivery is counted before a commit (I1)"),
     ("enable.auto.commit", OFFSETS),
     ("enable.auto.offset.store", OFFSETS),
     ("enable.idempotence", "transactions need it (I2)"),
     ("enable.partition.eof", "lanes do not read such events"),
     ("group.id", "use kafka.group"),
     ("group.instance.id", "use worker.instance"),
-    (
-        "isolation.level",
-        "only committed records may be read, or a takeover repeats posts (I2)",
-    ),
+    ("isolation.level", "only committed records may be read, or a takeover repeats posts (I2)"),
     ("max.in.flight", IN_FLIGHT),
     ("max.in.flight.requests.per.connection", IN_FLIGHT),
-    (
-        "message.max.bytes",
-        "it is read from the target topics' max.message.bytes",
-    ),
+    ("message.max.bytes", "it is read from the target topics' max.message.bytes"),
     ("partitioner", "use output.partitioner"),
     ("session.timeout.ms", "use kafka.session_timeout"),
-    (
-        "statistics.interval.ms",
-        "lag comes from positions; librdkafka's figures go stale with transactions",
-    ),
-    (
-        "transaction.timeout.ms",
-        "it follows kafka.session_timeout, or a dead worker blocks the others",
-    ),
-    (
-        "transactional.id",
-        "it is made of kafka.group, worker.instance and the lane, and fences zombies (I2)",
-    ),
+    ("statistics.interval.ms", "lag comes from positions; librdkafka's figures go stale with transactions"),
+    ("transaction.timeout.ms", "it follows kafka.session_timeout, or a dead worker blocks the others"),
+    ("transactional.id", "it is made of kafka.group, worker.instance and the lane, and fences zombies (I2)"),
 ];
 const ACKS: &str = "every replica in sync must acknowledge (I2)";
 const IN_FLIGHT: &str = "it bounds what idempotence can keep in order (I4)";
 const OFFSETS: &str = "offsets are committed with the outputs they cover (I2)";
 
 /// Keys of which only some values are tested.
-const LIMITED: &[(&str, &[&str])] = &[
-    ("group.protocol", &["classic"]),
-    ("partition.assignment.strategy", &["range", "roundrobin"]),
-];
+const LIMITED: &[(&str, &[&str])] =
+    &[("group.protocol", &["classic"]), ("partition.assignment.strategy", &["range", "roundrobin"])];
 
 /// Whether the value of this property may be a secret; errs on the side of yes.
 fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     // sasl.oauthbearer.config can hold a client secret among its settings.
-    [
-        "password",
-        "secret",
-        "pem",
-        "token",
-        "key",
-        "oauthbearer.config",
-    ]
-    .iter()
-    .any(|word| key.contains(word))
+    ["password", "secret", "pem", "token", "key", "oauthbearer.config"].iter().any(|word| key.contains(word))
 }
 
 /// Makes dotted keys of nested tables, calling `leaf` with each key and value.
-pub(super) fn flatten<'a>(
-    prefix: &str,
-    value: &'a Value,
-    leaf: &mut impl FnMut(String, &'a Value),
-) {
+pub(super) fn flatten<'a>(prefix: &str, value: &'a Value, leaf: &mut impl FnMut(String, &'a Value)) {
     match value {
         Value::Object(table) => {
             for (key, value) in table {
-                let key = if prefix.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{prefix}.{key}")
-                };
+                let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
                 flatten(&key, value, leaf);
             }
         }
@@ -207,8 +154,7 @@ impl fmt::Debug for Properties {
 
 impl Properties {
     fn redacted(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.iter()
-            .map(|(key, value)| (key, if is_secret(key) { REDACTED } else { value }))
+        self.iter().map(|(key, value)| (key, if is_secret(key) { REDACTED } else { value }))
     }
 }
 
@@ -233,9 +179,7 @@ impl<'de> Deserialize<'de> for Properties {
         });
         match wrong {
             // The value may be a secret: name the key only.
-            Some(key) => Err(de::Error::custom(format!(
-                "{key} must be text, a number, true or false"
-            ))),
+            Some(key) => Err(de::Error::custom(format!("{key} must be text, a number, true or false"))),
             None => Ok(Self(properties)),
         }
     }
@@ -268,14 +212,8 @@ mod tests {
 
     #[test]
     fn nested_tables_become_dotted_keys_and_scalars_text() {
-        let nested = properties(
-            json!({"sasl": {"username": "me"}, "socket.keepalive.enable": true, "retries": 3}),
-        );
-        let flat = [
-            ("retries", "3"),
-            ("sasl.username", "me"),
-            ("socket.keepalive.enable", "true"),
-        ];
+        let nested = properties(json!({"sasl": {"username": "me"}, "socket.keepalive.enable": true, "retries": 3}));
+        let flat = [("retries", "3"), ("sasl.username", "me"), ("socket.keepalive.enable", "true")];
         assert_eq!(nested.iter().collect::<Vec<_>>(), flat);
     }
 
@@ -287,10 +225,7 @@ mod tests {
             "ssl.certificate.pem": secret, "sasl.oauthbearer.config": secret, "x.TOKEN": secret,
             "sasl.username": "me",
         }));
-        let printed = format!(
-            "{hidden:?} {hidden:#?} {}",
-            serde_json::to_string(&hidden).expect("json")
-        );
+        let printed = format!("{hidden:?} {hidden:#?} {}", serde_json::to_string(&hidden).expect("json"));
         assert!(!printed.contains(secret), "{printed}");
         assert!(printed.contains("\"sasl.username\": \"me\""), "{printed}");
     }
@@ -298,12 +233,8 @@ mod tests {
     #[test]
     fn a_list_is_refused_without_its_value() {
         let error =
-            serde_json::from_value::<Properties>(json!({"sasl": {"password": ["hunter2"]}}))
-                .expect_err("a list");
-        assert_eq!(
-            error.to_string(),
-            "sasl.password must be text, a number, true or false"
-        );
+            serde_json::from_value::<Properties>(json!({"sasl": {"password": ["hunter2"]}})).expect_err("a list");
+        assert_eq!(error.to_string(), "sasl.password must be text, a number, true or false");
     }
 
     #[test]
@@ -333,28 +264,13 @@ mod tests {
             assert_eq!(problems[0].key, format!("kafka.properties.{key}"));
             assert!(problems[0].remedy.starts_with("cannot be set: "), "{key}");
         }
-        assert!(
-            properties(json!({"sasl.mechanism": "PLAIN", "linger.ms": 5}))
-                .refused()
-                .is_empty()
-        );
+        assert!(properties(json!({"sasl.mechanism": "PLAIN", "linger.ms": 5})).refused().is_empty());
     }
 
     #[test]
     fn only_tested_assignment_strategies_are_taken() {
-        let strategy = |name: &str| {
-            properties(json!({"partition.assignment.strategy": name}))
-                .refused()
-                .len()
-        };
-        assert_eq!(
-            [
-                strategy("range"),
-                strategy("roundrobin"),
-                strategy("cooperative-sticky")
-            ],
-            [0, 0, 1]
-        );
+        let strategy = |name: &str| properties(json!({"partition.assignment.strategy": name})).refused().len();
+        assert_eq!([strategy("range"), strategy("roundrobin"), strategy("cooperative-sticky")], [0, 0, 1]);
     }
 
     #[test]
@@ -363,10 +279,7 @@ mod tests {
         file.write_all(b" hunter2 \r\n").expect("write");
         let mut read = properties(json!({"ssl": {"key.password_file": file.path()}}));
         assert_eq!(read.read_secret_files(), []);
-        assert_eq!(
-            read.iter().collect::<Vec<_>>(),
-            [("ssl.key.password", " hunter2 ")]
-        );
+        assert_eq!(read.iter().collect::<Vec<_>>(), [("ssl.key.password", " hunter2 ")]);
     }
 
     #[test]
@@ -377,19 +290,8 @@ mod tests {
             "sasl.username_file": "x", "ssl.key.password": "a", "ssl.key.password_file": "b",
         }));
         let problems = wrong.read_secret_files();
-        let keys = problems
-            .iter()
-            .map(|p| p.key.trim_start_matches("kafka.properties."))
-            .collect::<Vec<_>>();
-        assert_eq!(
-            keys,
-            [
-                "sasl.password_file",
-                "sasl.username_file",
-                "ssl.key.password_file",
-                "ssl.key.pem_file"
-            ]
-        );
+        let keys = problems.iter().map(|p| p.key.trim_start_matches("kafka.properties.")).collect::<Vec<_>>();
+        assert_eq!(keys, ["sasl.password_file", "sasl.username_file", "ssl.key.password_file", "ssl.key.pem_file"]);
         assert!(problems[0].remedy.ends_with("is empty"));
     }
 }

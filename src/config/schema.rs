@@ -79,15 +79,10 @@ mod tests {
     #[test]
     fn every_key_has_a_description_and_a_default_and_none_is_required() {
         fn walk(key: &str, schema: &Value) {
-            assert!(
-                schema.get("description").is_some(),
-                "{key} has no description"
-            );
+            assert!(schema.get("description").is_some(), "{key} has no description");
             assert!(schema.get("required").is_none(), "{key} requires keys");
             match schema.get("properties").and_then(Value::as_object) {
-                Some(properties) => properties
-                    .iter()
-                    .for_each(|(name, schema)| walk(&format!("{key}.{name}"), schema)),
+                Some(properties) => properties.iter().for_each(|(name, schema)| walk(&format!("{key}.{name}"), schema)),
                 None => assert!(schema.get("default").is_some(), "{key} has no default"),
             }
         }

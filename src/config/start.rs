@@ -34,9 +34,7 @@ impl FromStr for Start {
             time => time
                 .parse::<Timestamp>()
                 .map(|time| Self::Time(time.as_millisecond()))
-                .map_err(|_| {
-                    format!("\"{time}\" is neither earliest nor latest nor an RFC 3339 time")
-                }),
+                .map_err(|_| format!("\"{time}\" is neither earliest nor latest nor an RFC 3339 time")),
         }
     }
 }
@@ -49,9 +47,7 @@ impl Serialize for Start {
 
 impl<'de> Deserialize<'de> for Start {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -75,33 +71,19 @@ mod tests {
 
     #[test]
     fn a_time_with_an_offset_is_taken_to_utc_milliseconds() {
-        assert_eq!(
-            "2026-01-31T01:00:00.5+01:00".parse(),
-            Ok(Start::Time(1_769_817_600_500))
-        );
+        assert_eq!("2026-01-31T01:00:00.5+01:00".parse(), Ok(Start::Time(1_769_817_600_500)));
     }
 
     #[test]
     fn what_is_written_reads_back_the_same() {
-        for start in [
-            Start::Earliest,
-            Start::Latest,
-            Start::Time(1_769_817_600_500),
-            Start::Time(-1),
-        ] {
+        for start in [Start::Earliest, Start::Latest, Start::Time(1_769_817_600_500), Start::Time(-1)] {
             assert_eq!(start.to_string().parse(), Ok(start));
         }
     }
 
     #[test]
     fn a_date_without_a_zone_is_refused() {
-        for text in [
-            "2026-01-31",
-            "2026-01-31T00:00:00",
-            "Earliest",
-            "1769817600",
-            "",
-        ] {
+        for text in ["2026-01-31", "2026-01-31T00:00:00", "Earliest", "1769817600", ""] {
             assert!(text.parse::<Start>().is_err(), "{text}");
         }
     }

@@ -31,11 +31,9 @@ impl Serialize for Span {
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map(Self).map_err(|_| {
-            de::Error::custom(format!(
-                "\"{text}\" is not a length of time such as \"30s\" or \"5ms\""
-            ))
-        })
+        humantime::parse_duration(&text)
+            .map(Self)
+            .map_err(|_| de::Error::custom(format!("\"{text}\" is not a length of time such as \"30s\" or \"5ms\"")))
     }
 }
 
@@ -64,9 +62,7 @@ impl Serialize for Bytes {
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let size = ByteSize::deserialize(deserializer)?;
-        usize::try_from(size.as_u64())
-            .map(Self)
-            .map_err(de::Error::custom)
+        usize::try_from(size.as_u64()).map(Self).map_err(de::Error::custom)
     }
 }
 

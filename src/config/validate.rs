@@ -36,17 +36,9 @@ impl Checks {
     fn topics(&mut self, config: &Config) {
         let inputs = &config.input.topics;
         let (output, dead) = (&config.output.topic, &config.dead_letter.topic);
-        self.require(
-            !inputs.is_empty(),
-            "input.topics",
-            "must name at least one topic",
-        );
+        self.require(!inputs.is_empty(), "input.topics", "must name at least one topic");
         let distinct = inputs.iter().collect::<BTreeSet<_>>().len();
-        self.require(
-            distinct == inputs.len(),
-            "input.topics",
-            "names a topic twice",
-        );
+        self.require(distinct == inputs.len(), "input.topics", "names a topic twice");
         for topic in inputs {
             self.topic("input.topics", topic);
         }
@@ -60,20 +52,13 @@ impl Checks {
                 "is also one of input.topics: the worker would read its own output",
             );
         }
-        self.require(
-            output != dead,
-            "dead_letter.topic",
-            "must differ from output.topic",
-        );
+        self.require(output != dead, "dead_letter.topic", "must differ from output.topic");
     }
 
     /// Kafka's own rule for names (`Topic.validate`).
     fn topic(&mut self, key: &str, topic: &str) {
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let valid = (1..=249).contains(&topic.len())
-            && topic.chars().all(legal)
-            && topic != "."
-            && topic != "..";
+        let valid = (1..=249).contains(&topic.len()) && topic.chars().all(legal) && topic != "." && topic != "..";
         self.require(
             valid,
             key,
@@ -83,11 +68,7 @@ impl Checks {
 
     fn mapping(&mut self, config: &Config) {
         let fields = &config.input.fields;
-        self.require(
-            !fields.text.is_empty(),
-            "input.fields.text",
-            "must say where the text is, such as \"/text\"",
-        );
+        self.require(!fields.text.is_empty(), "input.fields.text", "must say where the text is, such as \"/text\"");
         let single = [
             ("input.fields.text", &fields.text),
             ("input.fields.created_at", &fields.created_at),
@@ -112,20 +93,13 @@ impl Checks {
         for (name, pointer) in &config.input.extra {
             self.pointer(&format!("input.extra.{name}"), pointer, false);
         }
-        self.require(
-            config.input.max_text_bytes.0 > 0,
-            "input.max_text_bytes",
-            "must be above 0",
-        );
+        self.require(config.input.max_text_bytes.0 > 0, "input.max_text_bytes", "must be above 0");
     }
 
     /// RFC 6901: `/` before each step; `~` only as `~0` and `~1`.
     fn pointer(&mut self, key: &str, pointer: &str, may_be_empty: bool) {
         let starts = pointer.starts_with('/') || (may_be_empty && pointer.is_empty());
-        let escapes = pointer
-            .split('~')
-            .skip(1)
-            .all(|rest| rest.starts_with(['0', '1']));
+        let escapes = pointer.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
         self.require(
             starts && escapes,
             key,
@@ -140,16 +114,9 @@ impl Checks {
             "kafka.brokers",
             "must name a broker, such as \"localhost:9092\"",
         );
-        self.require(
-            !kafka.group.trim().is_empty(),
-            "kafka.group",
-            "must not be empty",
-        );
+        self.require(!kafka.group.trim().is_empty(), "kafka.group", "must not be empty");
         // A transactional id is group/instance/lane: a slash inside would make two workers one.
-        for (key, name) in [
-            ("kafka.group", &kafka.group),
-            ("worker.instance", &worker.instance),
-        ] {
+        for (key, name) in [("kafka.group", &kafka.group), ("worker.instance", &worker.instance)] {
             self.require(
                 !name.contains('/'),
                 key,
@@ -173,19 +140,12 @@ impl Checks {
             ("breaker.probe_interval", config.breaker.probe_interval),
             ("batch.target", batch.target),
         ] {
-            self.require(
-                span > Span(Duration::ZERO),
-                key,
-                "must be longer than nothing",
-            );
+            self.require(span > Span(Duration::ZERO), key, "must be longer than nothing");
         }
         self.require(
             batch.linger < batch.target,
             "batch.linger",
-            format!(
-                "must be shorter than batch.target, which is {}",
-                batch.target
-            ),
+            format!("must be shorter than batch.target, which is {}", batch.target),
         );
         self.require(batch.max_bytes.0 > 0, "batch.max_bytes", "must be above 0");
     }
@@ -200,10 +160,7 @@ impl Checks {
         self.require(
             breaker.min_seen <= breaker.window,
             "breaker.min_seen",
-            format!(
-                "must be at most breaker.window, which is {}, or the breaker never trips",
-                breaker.window
-            ),
+            format!("must be at most breaker.window, which is {}, or the breaker never trips", breaker.window),
         );
     }
 
@@ -216,23 +173,17 @@ impl Checks {
     }
 
     fn process(&mut self, config: &Config) {
-        self.require(
-            !config.model.path.as_os_str().is_empty(),
-            "model.path",
-            "must name the model's directory",
-        );
+        self.require(!config.model.path.as_os_str().is_empty(), "model.path", "must name the model's directory");
         let listen = &config.admin.listen;
-        let address = listen
-            .rsplit_once(':')
-            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        let address =
+            listen.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
         self.require(
             listen.is_empty() || address,
             "admin.listen",
             "must be an address and port such as \"127.0.0.1:9464\", or empty for no server",
         );
         if let Err(error) = EnvFilter::try_new(&config.log.level) {
-            let remedy =
-                format!("is no log filter ({error}); write info, or info,moodstream::lane=debug");
+            let remedy = format!("is no log filter ({error}); write info, or info,moodstream::lane=debug");
             self.require(false, "log.level", remedy);
         }
     }
@@ -241,26 +192,18 @@ impl Checks {
 /// Whether this file can serve as the key of the keyed hash.
 fn usable_key(path: &Path) -> Result<(), String> {
     if path.as_os_str().is_empty() {
-        return Err(
-            "must name a file with the key, because privacy.text or privacy.author is \"hash\""
-                .into(),
-        );
+        return Err("must name a file with the key, because privacy.text or privacy.author is \"hash\"".into());
     }
     let key = std::fs::read(path).map_err(|error| format!("cannot read the key: {error}"))?;
     if key.trim_ascii().is_empty() {
-        return Err(
-            "the file is empty; write the key into it, for example by openssl rand -hex 32".into(),
-        );
+        return Err("the file is empty; write the key into it, for example by openssl rand -hex 32".into());
     }
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let metadata =
-            std::fs::metadata(path).map_err(|error| format!("cannot read the key: {error}"))?;
+        let metadata = std::fs::metadata(path).map_err(|error| format!("cannot read the key: {error}"))?;
         if metadata.permissions().mode() & 0o007 != 0 {
-            return Err(
-                "every user of this machine can read or change the key; chmod 600 it".into(),
-            );
+            return Err("every user of this machine can read or change the key; chmod 600 it".into());
         }
     }
     Ok(())
@@ -275,15 +218,10 @@ mod tests {
 
     /// The keys refused when these are set.
     fn refused(flags: &[(&str, &str)]) -> Vec<String> {
-        let flags = flags
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect::<Vec<_>>();
+        let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Vec<_>>();
         match Config::load(None, std::iter::empty(), &flags) {
             Ok(_) => Vec::new(),
-            Err(ConfigErrors(problems)) => {
-                problems.into_iter().map(|problem| problem.key).collect()
-            }
+            Err(ConfigErrors(problems)) => problems.into_iter().map(|problem| problem.key).collect(),
         }
     }
 
@@ -360,31 +298,16 @@ mod tests {
         let hash = ("privacy.author", "hash");
         let problem = ["privacy.key_file"];
         assert_eq!(refused(&[hash]), problem);
-        assert_eq!(
-            refused(&[hash, ("privacy.key_file", "/does/not/exist")]),
-            problem
-        );
-        assert_eq!(
-            refused(&[hash, ("privacy.key_file", &path)]),
-            problem,
-            "empty"
-        );
+        assert_eq!(refused(&[hash, ("privacy.key_file", "/does/not/exist")]), problem);
+        assert_eq!(refused(&[hash, ("privacy.key_file", &path)]), problem, "empty");
         file.write_all(b"secret\n").expect("write");
         assert_eq!(refused(&[hash, ("privacy.key_file", &path)]), [""; 0]);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o604)).expect("chmod");
-            assert_eq!(
-                refused(&[hash, ("privacy.key_file", &path)]),
-                problem,
-                "world-readable"
-            );
+            assert_eq!(refused(&[hash, ("privacy.key_file", &path)]), problem, "world-readable");
         }
-        assert_eq!(
-            refused(&[("privacy.key_file", "/does/not/exist")]),
-            [""; 0],
-            "nothing is hashed"
-        );
+        assert_eq!(refused(&[("privacy.key_file", "/does/not/exist")]), [""; 0], "nothing is hashed");
     }
 }

@@ -29,19 +29,13 @@ pub struct Baseline {
 ///
 /// # Errors
 /// When a text cannot be encoded or the model fails.
-pub fn baseline(
-    loaded: &Loaded,
-    texts: &[&str],
-    duration: Duration,
-) -> Result<Baseline, ClassifierDown> {
+pub fn baseline(loaded: &Loaded, texts: &[&str], duration: Duration) -> Result<Baseline, ClassifierDown> {
     let onnx = &loaded.onnx;
     let sequences: Vec<TokenIds> = texts
         .iter()
         .map(|text| onnx.encoder().encode(text).map(|encoded| encoded.ids))
         .collect::<Result<_, _>>()
-        .map_err(|error| ClassifierDown {
-            reason: error.to_string(),
-        })?;
+        .map_err(|error| ClassifierDown { reason: error.to_string() })?;
     let lengths: Vec<usize> = sequences.iter().map(|ids| ids.len()).collect();
     let cut = onnx.cutter().cut(&lengths);
     let padded: usize = cut.iter().map(MicroBatch::padded_tokens).sum();
@@ -67,10 +61,7 @@ pub fn baseline(
     })
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of posts and tokens are far below 2^52"
-)]
+#[expect(clippy::cast_precision_loss, reason = "counts of posts and tokens are far below 2^52")]
 fn ratio(part: usize, whole: usize) -> f64 {
     part as f64 / whole.max(1) as f64
 }

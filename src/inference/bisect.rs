@@ -61,10 +61,7 @@ pub(super) fn settle(
                         guilty.push(index);
                     }
                 }
-                (
-                    guilty,
-                    RunError::Failed("a score is not a finite number".to_owned()),
-                )
+                (guilty, RunError::Failed("a score is not a finite number".to_owned()))
             }
             Err(error) => (group.clone(), error),
         };
@@ -113,22 +110,14 @@ mod tests {
                 return Err(RunError::OutOfMemory("cuda".to_owned()));
             }
             let score = |ids: &&[u32]| {
-                if ids[0] == NAN {
-                    f32::NAN
-                } else {
-                    f32::from(u16::try_from(ids[0]).expect("small"))
-                }
+                if ids[0] == NAN { f32::NAN } else { f32::from(u16::try_from(ids[0]).expect("small")) }
             };
             Ok(sequences.iter().flat_map(|ids| [score(ids), 0.0]).collect())
         }
 
         fn canary(&mut self) -> Result<(), String> {
             self.canaries += 1;
-            if self.down {
-                Err("broken".to_owned())
-            } else {
-                Ok(())
-            }
+            if self.down { Err("broken".to_owned()) } else { Ok(()) }
         }
     }
 
@@ -141,11 +130,7 @@ mod tests {
     }
 
     fn scored(settled: &Settled) -> Vec<(usize, f32)> {
-        let mut scored: Vec<_> = settled
-            .scored
-            .iter()
-            .map(|(index, row)| (*index, row[0]))
-            .collect();
+        let mut scored: Vec<_> = settled.scored.iter().map(|(index, row)| (*index, row[0])).collect();
         scored.sort_by_key(|(index, _)| *index);
         scored
     }
@@ -174,13 +159,9 @@ mod tests {
     #[test]
     fn only_the_sequences_that_fail_alone_fail() {
         let mut model = Double::default();
-        let settled =
-            settle_all(&mut model, &[1, 2, FAILS, 4, 5, NAN, 7, 8]).expect("the model is up");
+        let settled = settle_all(&mut model, &[1, 2, FAILS, 4, 5, NAN, 7, 8]).expect("the model is up");
         assert_eq!(failed(&settled), [2, 5]);
-        assert_eq!(
-            scored(&settled),
-            [(0, 1.0), (1, 2.0), (3, 4.0), (4, 5.0), (6, 7.0), (7, 8.0)]
-        );
+        assert_eq!(scored(&settled), [(0, 1.0), (1, 2.0), (3, 4.0), (4, 5.0), (6, 7.0), (7, 8.0)]);
         assert_eq!(model.canaries, 2);
     }
 
@@ -195,10 +176,7 @@ mod tests {
 
     #[test]
     fn a_model_that_fails_on_a_golden_text_is_down_after_few_runs() {
-        let mut model = Double {
-            down: true,
-            ..Double::default()
-        };
+        let mut model = Double { down: true, ..Double::default() };
         let error = settle_all(&mut model, &[1; 1_024]).expect_err("down");
         assert!(error.contains("golden"), "{error}");
         assert!(model.runs <= 11, "{} runs", model.runs);
@@ -206,10 +184,7 @@ mod tests {
 
     #[test]
     fn lack_of_memory_halves_until_it_fits() {
-        let mut model = Double {
-            most: Some(3),
-            ..Double::default()
-        };
+        let mut model = Double { most: Some(3), ..Double::default() };
         let settled = settle_all(&mut model, &[1, 2, 3, 4, 5, 6, 7, 8]).expect("the model is up");
         assert_eq!(settled.scored.len(), 8);
         assert_eq!((failed(&settled).len(), model.canaries), (0, 0));
@@ -217,10 +192,7 @@ mod tests {
 
     #[test]
     fn lack_of_memory_on_a_single_text_is_never_the_texts_fault() {
-        let mut model = Double {
-            most: Some(0),
-            ..Double::default()
-        };
+        let mut model = Double { most: Some(0), ..Double::default() };
         let error = settle_all(&mut model, &[1, 2]).expect_err("down");
         assert!(error.contains("out of memory"), "{error}");
     }

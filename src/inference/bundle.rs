@@ -48,11 +48,7 @@ impl Bundle {
             let file = path.join(name);
             let found = sha256(&file)?;
             if !found.eq_ignore_ascii_case(expected) {
-                return Err(ModelError::HashMismatch {
-                    file,
-                    expected: expected.clone(),
-                    found,
-                });
+                return Err(ModelError::HashMismatch { file, expected: expected.clone(), found });
             }
         }
         let golden = read_golden(&path.join(GOLDEN_FILE), manifest.labels.len())?;
@@ -63,12 +59,7 @@ impl Bundle {
             thresholds: manifest.thresholds.clone(),
             languages: manifest.languages.clone(),
         };
-        Ok(Self {
-            path: path.to_path_buf(),
-            manifest,
-            golden,
-            info,
-        })
+        Ok(Self { path: path.to_path_buf(), manifest, golden, info })
     }
 
     /// The graph's file.
@@ -91,79 +82,48 @@ impl Bundle {
 }
 
 fn read_manifest(file: &Path) -> Result<Manifest, ModelError> {
-    let unreadable = |source| ModelError::Unreadable {
-        file: file.to_path_buf(),
-        source,
-    };
+    let unreadable = |source| ModelError::Unreadable { file: file.to_path_buf(), source };
     let bytes = std::fs::read(file).map_err(unreadable)?;
-    let manifest: Manifest =
-        serde_json::from_slice(&bytes).map_err(|source| ModelError::Malformed {
-            file: file.to_path_buf(),
-            line: source.line(),
-            source,
-        })?;
+    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|source| ModelError::Malformed {
+        file: file.to_path_buf(),
+        line: source.line(),
+        source,
+    })?;
     manifest.check(file)?;
     Ok(manifest)
 }
 
 fn read_golden(file: &Path, labels: usize) -> Result<Vec<GoldenText>, ModelError> {
-    let unreadable = |source| ModelError::Unreadable {
-        file: file.to_path_buf(),
-        source,
-    };
+    let unreadable = |source| ModelError::Unreadable { file: file.to_path_buf(), source };
     let invalid = |key: String, expected: String, found: String| {
-        Err(ModelError::Invalid {
-            file: file.to_path_buf(),
-            key,
-            expected,
-            found,
-        })
+        Err(ModelError::Invalid { file: file.to_path_buf(), key, expected, found })
     };
     let mut golden = Vec::new();
-    for (index, line) in BufReader::new(File::open(file).map_err(unreadable)?)
-        .lines()
-        .enumerate()
-    {
+    for (index, line) in BufReader::new(File::open(file).map_err(unreadable)?).lines().enumerate() {
         let line = line.map_err(unreadable)?;
-        let text: GoldenText =
-            serde_json::from_str(&line).map_err(|source| ModelError::Malformed {
-                file: file.to_path_buf(),
-                line: index + 1,
-                source,
-            })?;
+        let text: GoldenText = serde_json::from_str(&line).map_err(|source| ModelError::Malformed {
+            file: file.to_path_buf(),
+            line: index + 1,
+            source,
+        })?;
         let key = format!("line {}: scores", index + 1);
         if text.scores.len() != labels {
-            return invalid(
-                key,
-                format!("{labels}, one per label"),
-                text.scores.len().to_string(),
-            );
+            return invalid(key, format!("{labels}, one per label"), text.scores.len().to_string());
         }
-        if let Some(wrong) = text
-            .scores
-            .iter()
-            .find(|score| !(0.0..=1.0).contains(*score))
-        {
+        if let Some(wrong) = text.scores.iter().find(|score| !(0.0..=1.0).contains(*score)) {
             return invalid(key, "values from 0 to 1".to_owned(), wrong.to_string());
         }
         golden.push(text);
     }
     if golden.is_empty() {
-        return invalid(
-            "lines".to_owned(),
-            "at least one text".to_owned(),
-            "none".to_owned(),
-        );
+        return invalid("lines".to_owned(), "at least one text".to_owned(), "none".to_owned());
     }
     Ok(golden)
 }
 
 /// Digest of a file in hex, read in pieces: models are larger than memory should be.
 fn sha256(file: &Path) -> Result<String, ModelError> {
-    let unreadable = |source| ModelError::Unreadable {
-        file: file.to_path_buf(),
-        source,
-    };
+    let unreadable = |source| ModelError::Unreadable { file: file.to_path_buf(), source };
     let mut reader = File::open(file).map_err(unreadable)?;
     let mut digest = Sha256::new();
     let mut piece = vec![0; 256 * 1024];
@@ -181,17 +141,12 @@ mod tests {
     use super::*;
     use crate::inference::manifest::tests::right;
 
-    const GOLDEN: &str =
-        "{\"text\":\"a\",\"scores\":[0.1,0.9]}\n{\"text\":\"b\",\"scores\":[0,1]}\n";
+    const GOLDEN: &str = "{\"text\":\"a\",\"scores\":[0.1,0.9]}\n{\"text\":\"b\",\"scores\":[0,1]}\n";
 
     fn bundle(golden: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("temporary folder");
         let mut manifest = right();
-        for (name, content) in [
-            (MODEL_FILE, "m"),
-            (TOKENIZER_FILE, "t"),
-            (GOLDEN_FILE, golden),
-        ] {
+        for (name, content) in [(MODEL_FILE, "m"), (TOKENIZER_FILE, "t"), (GOLDEN_FILE, golden)] {
             std::fs::write(folder.path().join(name), content).expect("file");
             manifest["files"][name] = hex::encode(Sha256::digest(content)).into();
         }
@@ -212,14 +167,8 @@ mod tests {
     fn a_changed_file_is_refused_with_both_digests() {
         let folder = bundle(GOLDEN);
         std::fs::write(folder.path().join(MODEL_FILE), "n").expect("file");
-        let error = Bundle::open(folder.path())
-            .expect_err("changed")
-            .to_string();
-        for part in [
-            "model.onnx",
-            &hex::encode(Sha256::digest("m")),
-            &hex::encode(Sha256::digest("n")),
-        ] {
+        let error = Bundle::open(folder.path()).expect_err("changed").to_string();
+        for part in ["model.onnx", &hex::encode(Sha256::digest("m")), &hex::encode(Sha256::digest("n"))] {
             assert!(error.contains(part), "{error}");
         }
     }
@@ -228,13 +177,9 @@ mod tests {
     fn a_missing_file_is_named() {
         let folder = bundle(GOLDEN);
         std::fs::remove_file(folder.path().join(TOKENIZER_FILE)).expect("file");
-        let error = Bundle::open(folder.path())
-            .expect_err("missing")
-            .to_string();
+        let error = Bundle::open(folder.path()).expect_err("missing").to_string();
         assert!(error.contains("tokenizer.json"), "{error}");
-        let error = Bundle::open(&folder.path().join("no"))
-            .expect_err("missing")
-            .to_string();
+        let error = Bundle::open(&folder.path().join("no")).expect_err("missing").to_string();
         assert!(error.contains("model.json"), "{error}");
     }
 
@@ -242,14 +187,8 @@ mod tests {
     fn wrong_golden_texts_are_refused_with_their_line() {
         for (golden, part) in [
             ("", "at least one text"),
-            (
-                "{\"text\":\"a\",\"scores\":[0.1]}",
-                "line 1: scores: expected 2, one per label, found 1",
-            ),
-            (
-                "{\"text\":\"a\",\"scores\":[0.1,1.5]}",
-                "expected values from 0 to 1, found 1.5",
-            ),
+            ("{\"text\":\"a\",\"scores\":[0.1]}", "line 1: scores: expected 2, one per label, found 1"),
+            ("{\"text\":\"a\",\"scores\":[0.1,1.5]}", "expected values from 0 to 1, found 1.5"),
             (&format!("{GOLDEN}text"), "line 3"),
         ] {
             let folder = bundle(golden);

@@ -21,21 +21,13 @@ pub(super) struct ScoreCache {
 impl ScoreCache {
     /// An empty cache for at most so many texts.
     pub(super) fn new(entries: NonZeroUsize) -> Self {
-        Self {
-            entries: Mutex::new(LruCache::sparse(entries)),
-        }
+        Self { entries: Mutex::new(LruCache::sparse(entries)) }
     }
 
     /// The scores of each sequence that is known.
-    pub(super) fn lookup<'a>(
-        &self,
-        sequences: impl IntoIterator<Item = &'a TokenIds>,
-    ) -> Vec<Option<Arc<[f32]>>> {
+    pub(super) fn lookup<'a>(&self, sequences: impl IntoIterator<Item = &'a TokenIds>) -> Vec<Option<Arc<[f32]>>> {
         let mut entries = self.lock();
-        sequences
-            .into_iter()
-            .map(|ids| entries.get(ids).cloned())
-            .collect()
+        sequences.into_iter().map(|ids| entries.get(ids).cloned()).collect()
     }
 
     /// Remembers scores, forgetting the longest unused ones.
@@ -67,9 +59,6 @@ mod tests {
         assert_eq!(cache.lookup([&ids(1)])[0].as_deref(), Some(&[0.1][..]));
         cache.insert([(ids(3), [0.3].into())]);
         let known: Vec<_> = cache.lookup([&ids(1), &ids(2), &ids(3)]);
-        assert_eq!(
-            known.iter().map(Option::is_some).collect::<Vec<_>>(),
-            [true, false, true]
-        );
+        assert_eq!(known.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
     }
 }

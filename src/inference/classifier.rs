@@ -13,8 +13,7 @@ use super::encode::{EncodeError, Encoded, Encoder};
 use super::micro_batch::{Cutter, MicroBatch};
 use super::pool::Pool;
 use super::{
-    Answer, Classified, Classifier, ClassifierDown, Cost, LaneClassifier, ModelInfo, Scored,
-    TokenIds, Verdict,
+    Answer, Classified, Classifier, ClassifierDown, Cost, LaneClassifier, ModelInfo, Scored, TokenIds, Verdict,
 };
 
 /// One ONNX model behind a pool of sessions.
@@ -58,18 +57,8 @@ impl OnnxClassifier {
         batch_independent: bool,
         cache_entries: usize,
     ) -> Self {
-        let reuse = batch_independent.then(|| Reuse {
-            cache: NonZeroUsize::new(cache_entries).map(ScoreCache::new),
-        });
-        Self {
-            inner: Arc::new(Inner {
-                info,
-                encoder,
-                cutter,
-                pool,
-                reuse,
-            }),
-        }
+        let reuse = batch_independent.then(|| Reuse { cache: NonZeroUsize::new(cache_entries).map(ScoreCache::new) });
+        Self { inner: Arc::new(Inner { info, encoder, cutter, pool, reuse }) }
     }
 
     pub(super) fn pool(&self) -> &Pool {
@@ -92,10 +81,7 @@ impl Classifier for OnnxClassifier {
 
     fn lane(&self) -> anyhow::Result<Box<dyn LaneClassifier>> {
         let inner = Arc::clone(&self.inner);
-        Ok(Box::new(OnnxLane {
-            encoder: inner.encoder.clone(),
-            inner,
-        }))
+        Ok(Box::new(OnnxLane { encoder: inner.encoder.clone(), inner }))
     }
 }
 
@@ -117,42 +103,23 @@ impl LaneClassifier for OnnxLane {
                     token_count: sequences[index].len(),
                     truncated,
                 }),
-                Err(reason) => Verdict::Failed {
-                    reason: reason.clone(),
-                },
+                Err(reason) => Verdict::Failed { reason: reason.clone() },
             },
-            Err(error) => Verdict::Failed {
-                reason: error.to_string(),
-            },
+            Err(error) => Verdict::Failed { reason: error.to_string() },
         });
-        Ok(Classified {
-            verdicts: verdicts.collect(),
-            cost,
-        })
+        Ok(Classified { verdicts: verdicts.collect(), cost })
     }
 }
 
 impl Inner {
     /// Scores of every sequence, or why it has none: from the cache, else from the sessions.
-    fn answer(
-        &self,
-        sequences: &[TokenIds],
-        cost: &mut Cost,
-    ) -> Result<Vec<Answer>, ClassifierDown> {
+    fn answer(&self, sequences: &[TokenIds], cost: &mut Cost) -> Result<Vec<Answer>, ClassifierDown> {
         let cache = self.reuse.as_ref().and_then(|reuse| reuse.cache.as_ref());
-        let known = cache.map_or_else(
-            || vec![None; sequences.len()],
-            |cache| cache.lookup(sequences),
-        );
-        let missing: Vec<usize> = (0..known.len())
-            .filter(|&index| known[index].is_none())
-            .collect();
+        let known = cache.map_or_else(|| vec![None; sequences.len()], |cache| cache.lookup(sequences));
+        let missing: Vec<usize> = (0..known.len()).filter(|&index| known[index].is_none()).collect();
         cost.cache_hits = known.len() - missing.len();
 
-        let to_run: Vec<TokenIds> = missing
-            .iter()
-            .map(|&index| Arc::clone(&sequences[index]))
-            .collect();
+        let to_run: Vec<TokenIds> = missing.iter().map(|&index| Arc::clone(&sequences[index])).collect();
         cost.tokens = to_run.iter().map(|ids| ids.len()).sum();
         let cut = self.cut(&to_run, cost.tokens);
         let ran = self.pool.run(to_run, cut)?;
@@ -163,36 +130,24 @@ impl Inner {
         cost.micro_batches = ran.runs;
 
         if let Some(cache) = cache {
-            let scored = missing
-                .iter()
-                .zip(&ran.results)
-                .filter_map(|(&index, result)| {
-                    let scores = result.as_ref().ok()?;
-                    Some((Arc::clone(&sequences[index]), Arc::clone(scores)))
-                });
+            let scored = missing.iter().zip(&ran.results).filter_map(|(&index, result)| {
+                let scores = result.as_ref().ok()?;
+                Some((Arc::clone(&sequences[index]), Arc::clone(scores)))
+            });
             cache.insert(scored);
         }
         let mut fresh = ran.results.into_iter();
-        let answers = known
-            .into_iter()
-            .map(|known| known.map(Ok).or_else(|| fresh.next()));
+        let answers = known.into_iter().map(|known| known.map(Ok).or_else(|| fresh.next()));
         answers
             .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| ClassifierDown {
-                reason: "a text was left without an answer".to_owned(),
-            })
+            .ok_or_else(|| ClassifierDown { reason: "a text was left without an answer".to_owned() })
     }
 
     /// Cuts a batch; a small one into as many micro-batches as there are sessions, so that it is
     /// done sooner, but not so small that the overhead of each is an eighth of its work.
     fn cut(&self, sequences: &[TokenIds], tokens: usize) -> Vec<MicroBatch> {
-        let share = tokens
-            .div_ceil(self.pool.sessions())
-            .max(8 * self.cutter.overhead);
-        let cutter = Cutter {
-            budget: self.cutter.budget.min(share),
-            ..self.cutter
-        };
+        let share = tokens.div_ceil(self.pool.sessions()).max(8 * self.cutter.overhead);
+        let cutter = Cutter { budget: self.cutter.budget.min(share), ..self.cutter };
         let lengths: Vec<usize> = sequences.iter().map(|ids| ids.len()).collect();
         cutter.cut(&lengths)
     }
@@ -205,20 +160,13 @@ fn unique(encoded: Vec<Result<Encoded, EncodeError>>, merge: bool) -> Unique {
     let slots = encoded.into_iter().map(|encoded| {
         let Encoded { ids, truncated } = encoded?;
         let next = sequences.len();
-        let index = if merge {
-            *seen.entry(Arc::clone(&ids)).or_insert(next)
-        } else {
-            next
-        };
+        let index = if merge { *seen.entry(Arc::clone(&ids)).or_insert(next) } else { next };
         if index == next {
             sequences.push(ids);
         }
         Ok((index, truncated))
     });
-    Unique {
-        slots: slots.collect(),
-        sequences,
-    }
+    Unique { slots: slots.collect(), sequences }
 }
 
 #[cfg(test)]
@@ -226,10 +174,7 @@ mod tests {
     use super::*;
 
     fn encoded(ids: &[u32], truncated: bool) -> Encoded {
-        Encoded {
-            ids: ids.into(),
-            truncated,
-        }
+        Encoded { ids: ids.into(), truncated }
     }
 
     #[test]
@@ -241,15 +186,7 @@ mod tests {
             Ok(encoded(&[1, 2], true)),
         ];
         let found = unique(encoded.clone(), true);
-        assert_eq!(
-            found.slots,
-            [
-                Ok((0, false)),
-                Err(EncodeError::Refused),
-                Ok((1, false)),
-                Ok((0, true))
-            ]
-        );
+        assert_eq!(found.slots, [Ok((0, false)), Err(EncodeError::Refused), Ok((1, false)), Ok((0, true))]);
         assert_eq!(found.sequences.len(), 2);
         let found = unique(encoded, false);
         assert_eq!(found.slots[3], Ok((2, true)));

@@ -9,8 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokenizers::{
-    NormalizedString, Normalizer, PostProcessor, Tokenizer, TruncationDirection, TruncationParams,
-    TruncationStrategy,
+    NormalizedString, Normalizer, PostProcessor, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy,
 };
 
 use super::error::ModelError;
@@ -48,25 +47,16 @@ impl Encoder {
     /// When the file cannot be read, or would not encode the way the model needs: no special
     /// tokens, no room for any, an unknown padding token, ambiguous added tokens.
     pub fn load(file: &Path, max_length: usize, pad_id: u32) -> Result<Self, ModelError> {
-        let wrong = |reason: String| ModelError::Tokenizer {
-            file: file.to_path_buf(),
-            reason,
-        };
-        let bytes = std::fs::read(file).map_err(|source| ModelError::Unreadable {
-            file: file.to_path_buf(),
-            source,
-        })?;
+        let wrong = |reason: String| ModelError::Tokenizer { file: file.to_path_buf(), reason };
+        let bytes =
+            std::fs::read(file).map_err(|source| ModelError::Unreadable { file: file.to_path_buf(), source })?;
         let mut tokenizer = catch_unwind(|| Tokenizer::from_bytes(&bytes))
             .map_err(|_| wrong("not a tokenizer: loading it panicked".to_owned()))?
             .map_err(|error| wrong(format!("not a tokenizer: {error}")))?;
 
-        let special = tokenizer
-            .get_post_processor()
-            .map_or(0, |post| post.added_tokens(false));
+        let special = tokenizer.get_post_processor().map_or(0, |post| post.added_tokens(false));
         if special == 0 {
-            return Err(wrong(
-                "adds no special tokens, such as [CLS] and [SEP], to a text".to_owned(),
-            ));
+            return Err(wrong("adds no special tokens, such as [CLS] and [SEP], to a text".to_owned()));
         }
         if max_length <= special {
             return Err(wrong(format!(
@@ -74,9 +64,7 @@ impl Encoder {
             )));
         }
         if tokenizer.id_to_token(pad_id).is_none() {
-            return Err(wrong(format!(
-                "expected a token of pad_id {pad_id}, found none"
-            )));
+            return Err(wrong(format!("expected a token of pad_id {pad_id}, found none")));
         }
         if let Some((first, second)) = ambiguous(&tokenizer) {
             return Err(wrong(format!(
@@ -92,9 +80,7 @@ impl Encoder {
             strategy: TruncationStrategy::LongestFirst,
             stride: 0,
         };
-        tokenizer
-            .with_truncation(Some(truncation))
-            .map_err(|error| wrong(error.to_string()))?;
+        tokenizer.with_truncation(Some(truncation)).map_err(|error| wrong(error.to_string()))?;
         Ok(Self { tokenizer })
     }
 
@@ -105,13 +91,8 @@ impl Encoder {
     pub fn encode(&self, text: &str) -> Result<Encoded, EncodeError> {
         // A panic in a library on one strange text must cost that text only (I7).
         let encoded = catch_unwind(AssertUnwindSafe(|| self.tokenizer.encode_fast(text, true)));
-        let encoding = encoded
-            .map_err(|_| EncodeError::Panicked)?
-            .map_err(|_| EncodeError::Refused)?;
-        Ok(Encoded {
-            ids: encoding.get_ids().into(),
-            truncated: !encoding.get_overflowing().is_empty(),
-        })
+        let encoding = encoded.map_err(|_| EncodeError::Panicked)?.map_err(|_| EncodeError::Refused)?;
+        Ok(Encoded { ids: encoding.get_ids().into(), truncated: !encoding.get_overflowing().is_empty() })
     }
 }
 
@@ -174,14 +155,8 @@ pub(super) mod tests {
     }
 
     fn refused(tokenizer: &Value, max_length: usize, part: &str) {
-        let error = load(tokenizer, max_length)
-            .err()
-            .expect("refused")
-            .to_string();
-        assert!(
-            error.contains("tokenizer.json") && error.contains(part),
-            "{error}"
-        );
+        let error = load(tokenizer, max_length).err().expect("refused").to_string();
+        assert!(error.contains("tokenizer.json") && error.contains(part), "{error}");
     }
 
     #[test]
@@ -209,10 +184,7 @@ pub(super) mod tests {
         tokenizer["truncation"] = json!({"direction": "Left", "max_length": 3,
             "strategy": "LongestFirst", "stride": 0});
         let encoder = load(&tokenizer, 8).expect("loads");
-        assert_eq!(
-            *encoder.encode("good day").expect("encodes").ids,
-            [2, 4, 5, 3]
-        );
+        assert_eq!(*encoder.encode("good day").expect("encodes").ids, [2, 4, 5, 3]);
     }
 
     #[test]
@@ -232,10 +204,7 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         let file = folder.path().join("tokenizer.json");
         std::fs::write(&file, words().to_string()).expect("file");
-        let error = Encoder::load(&file, 8, 99)
-            .err()
-            .expect("refused")
-            .to_string();
+        let error = Encoder::load(&file, 8, 99).err().expect("refused").to_string();
         assert!(error.contains("pad_id 99"), "{error}");
     }
 
@@ -243,10 +212,7 @@ pub(super) mod tests {
     fn added_tokens_that_are_equal_once_normalised_are_refused() {
         let mut tokenizer = words();
         for (id, content) in [(7, "\u{2764}"), (8, "\u{2764}\u{200b}")] {
-            tokenizer["added_tokens"]
-                .as_array_mut()
-                .expect("array")
-                .push(json!({"id": id,
+            tokenizer["added_tokens"].as_array_mut().expect("array").push(json!({"id": id,
                 "content": content, "single_word": false, "lstrip": false, "rstrip": false,
                 "normalized": true, "special": false}));
         }

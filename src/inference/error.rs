@@ -137,9 +137,6 @@ impl fmt::Display for GoldenMismatch {
 impl std::error::Error for GoldenMismatch {}
 
 fn list(paths: &[PathBuf]) -> String {
-    let shown: Vec<_> = paths
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
+    let shown: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
     shown.join(", ")
 }

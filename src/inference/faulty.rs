@@ -12,9 +12,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::null::REFERENCE_LABELS;
-use super::{
-    Classified, Classifier, ClassifierDown, Cost, LaneClassifier, ModelInfo, Scored, Verdict,
-};
+use super::{Classified, Classifier, ClassifierDown, Cost, LaneClassifier, ModelInfo, Scored, Verdict};
 
 /// The environment variable that asks for a stand-in.
 pub const VARIABLE: &str = "MOODSTREAM_TEST_CLASSIFIER";
@@ -46,9 +44,7 @@ impl FaultyClassifier {
     pub fn new(faults: Faults) -> Self {
         let info = ModelInfo {
             id: "hash".to_owned(),
-            hash: hex::encode(Sha256::digest(
-                "the stand-in that scores texts by their hash",
-            )),
+            hash: hex::encode(Sha256::digest("the stand-in that scores texts by their hash")),
             labels: REFERENCE_LABELS.map(str::to_owned).to_vec(),
             thresholds: vec![0.5; REFERENCE_LABELS.len()],
             languages: vec!["en".to_owned()],
@@ -79,9 +75,7 @@ pub fn scores(text: &str) -> [f32; 11] {
 
 fn parse(value: &str) -> Result<Faults, String> {
     let wrong = |part: &str| {
-        format!(
-            "{VARIABLE}: expected \"hash\", then delay_us=N, down or down_file=PATH, found \"{part}\""
-        )
+        format!("{VARIABLE}: expected \"hash\", then delay_us=N, down or down_file=PATH, found \"{part}\"")
     };
     let mut faults = Faults::default();
     let mut parts = value.split(',');
@@ -118,40 +112,19 @@ impl LaneClassifier for FaultyClassifier {
         let started = Instant::now();
         let posts = u32::try_from(texts.len()).unwrap_or(u32::MAX);
         thread::sleep(self.faults.delay_per_post * posts);
-        if self.faults.down
-            || self
-                .faults
-                .down_file
-                .as_ref()
-                .is_some_and(|file| file.exists())
-        {
-            return Err(ClassifierDown {
-                reason: "a test told it to be".to_owned(),
-            });
+        if self.faults.down || self.faults.down_file.as_ref().is_some_and(|file| file.exists()) {
+            return Err(ClassifierDown { reason: "a test told it to be".to_owned() });
         }
         let verdict = |text: &&str| {
             if text.contains(FAILING) {
-                return Verdict::Failed {
-                    reason: "a test told it to fail".to_owned(),
-                };
+                return Verdict::Failed { reason: "a test told it to fail".to_owned() };
             }
             let token_count = text.split_whitespace().count();
-            Verdict::Scored(Scored {
-                scores: Arc::new(scores(text)),
-                token_count,
-                truncated: false,
-            })
+            Verdict::Scored(Scored { scores: Arc::new(scores(text)), token_count, truncated: false })
         };
         let verdicts = texts.iter().map(verdict).collect();
         let spent = started.elapsed();
-        Ok(Classified {
-            verdicts,
-            cost: Cost {
-                infer: spent,
-                busy: spent,
-                ..Cost::default()
-            },
-        })
+        Ok(Classified { verdicts, cost: Cost { infer: spent, busy: spent, ..Cost::default() } })
     }
 }
 
@@ -180,9 +153,7 @@ mod tests {
 
     #[test]
     fn only_the_texts_that_ask_for_it_fail() {
-        let mut lane = FaultyClassifier::new(Faults::default())
-            .lane()
-            .expect("needs nothing");
+        let mut lane = FaultyClassifier::new(Faults::default()).lane().expect("needs nothing");
         let classified = lane.classify(&["a", "FAIL-THIS", "b"]).expect("up");
         let failed = |verdict: &Verdict| matches!(verdict, Verdict::Failed { .. });
         let failed: Vec<_> = classified.verdicts.iter().map(failed).collect();
@@ -193,10 +164,7 @@ mod tests {
     fn it_is_down_as_long_as_its_file_exists() {
         let file = tempfile::NamedTempFile::new().expect("temporary file");
         let down_file = Some(file.path().to_path_buf());
-        let classifier = FaultyClassifier::new(Faults {
-            down_file,
-            ..Faults::default()
-        });
+        let classifier = FaultyClassifier::new(Faults { down_file, ..Faults::default() });
         let mut lane = classifier.lane().expect("needs nothing");
         lane.classify(&["a"]).expect_err("down");
         drop(file);

@@ -41,11 +41,7 @@ impl fmt::Display for Verification {
             self.mean_deviation,
             self.labels_flipped,
             self.batch_deviation,
-            if self.batch_independent {
-                "independent"
-            } else {
-                "dependent"
-            },
+            if self.batch_independent { "independent" } else { "dependent" },
         )
     }
 }
@@ -61,8 +57,7 @@ pub(super) struct Canary {
 impl Canary {
     pub(super) fn new(bundle: &Bundle, encoder: &Encoder) -> Result<Self, ModelError> {
         let sequences = encode(bundle, encoder)?;
-        let (Some(ids), Some(golden)) = (sequences.into_iter().next(), bundle.golden.first())
-        else {
+        let (Some(ids), Some(golden)) = (sequences.into_iter().next(), bundle.golden.first()) else {
             return Err(ModelError::Invalid {
                 file: bundle.golden_file(),
                 key: "lines".to_owned(),
@@ -71,18 +66,11 @@ impl Canary {
             });
         };
         let tolerance = bundle.manifest.tolerance.max;
-        Ok(Self {
-            ids,
-            expected: golden.scores.clone(),
-            tolerance,
-        })
+        Ok(Self { ids, expected: golden.scores.clone(), tolerance })
     }
 
     /// Whether the model still scores it right.
-    pub(super) fn run(
-        &self,
-        run: impl FnOnce(&[&[u32]], usize) -> Result<Vec<f32>, RunError>,
-    ) -> Result<(), String> {
+    pub(super) fn run(&self, run: impl FnOnce(&[&[u32]], usize) -> Result<Vec<f32>, RunError>) -> Result<(), String> {
         let scores = run(&[&self.ids], self.ids.len()).map_err(|error| error.to_string())?;
         for (expected, found) in self.expected.iter().zip(&scores) {
             if deviation(*expected, *found) > self.tolerance {
@@ -109,14 +97,8 @@ pub(super) fn verify(
     let sequences: Vec<&[u32]> = owned.iter().map(|ids| &**ids).collect();
     let mut scores_of = |group: &[&[u32]]| {
         let longest = group.iter().map(|ids| ids.len()).max().unwrap_or(0);
-        let scores = run(group, longest)
-            .map_err(|error| runtime(bundle, format!("golden texts: {error}")))?;
-        Ok::<_, ModelError>(
-            scores
-                .chunks(labels)
-                .map(<[f32]>::to_vec)
-                .collect::<Vec<_>>(),
-        )
+        let scores = run(group, longest).map_err(|error| runtime(bundle, format!("golden texts: {error}")))?;
+        Ok::<_, ModelError>(scores.chunks(labels).map(<[f32]>::to_vec).collect::<Vec<_>>())
     };
 
     let mut alone = Vec::new();
@@ -141,11 +123,7 @@ pub(super) fn verify(
 }
 
 /// Compares scores with the promised ones.
-fn judge(
-    bundle: &Bundle,
-    alone: &[Vec<f32>],
-    batch_deviation: f64,
-) -> Result<Verification, ModelError> {
+fn judge(bundle: &Bundle, alone: &[Vec<f32>], batch_deviation: f64) -> Result<Verification, ModelError> {
     let manifest = &bundle.manifest;
     let mut max = -1.0_f64;
     let mut sum = 0.0;
@@ -194,11 +172,10 @@ fn judge(
 fn encode(bundle: &Bundle, encoder: &Encoder) -> Result<Vec<TokenIds>, ModelError> {
     let encode = |(index, golden): (usize, &GoldenText)| {
         let text = encoder.encode(&golden.text);
-        text.map(|encoded| encoded.ids)
-            .map_err(|error| ModelError::Tokenizer {
-                file: bundle.tokenizer_file(),
-                reason: format!("golden text {}: {error}", index + 1),
-            })
+        text.map(|encoded| encoded.ids).map_err(|error| ModelError::Tokenizer {
+            file: bundle.tokenizer_file(),
+            reason: format!("golden text {}: {error}", index + 1),
+        })
     };
     bundle.golden.iter().enumerate().map(encode).collect()
 }
@@ -206,18 +183,11 @@ fn encode(bundle: &Bundle, encoder: &Encoder) -> Result<Vec<TokenIds>, ModelErro
 /// |a − b|, infinite when either is not a number.
 fn deviation(a: f32, b: f32) -> f64 {
     let deviation = (f64::from(a) - f64::from(b)).abs();
-    if deviation.is_nan() {
-        f64::INFINITY
-    } else {
-        deviation
-    }
+    if deviation.is_nan() { f64::INFINITY } else { deviation }
 }
 
 fn runtime(bundle: &Bundle, reason: String) -> ModelError {
-    ModelError::Runtime {
-        file: bundle.model_file(),
-        reason,
-    }
+    ModelError::Runtime { file: bundle.model_file(), reason }
 }
 
 #[cfg(test)]
@@ -232,12 +202,9 @@ mod tests {
         let file = folder.path().join("tokenizer.json");
         std::fs::write(&file, words().to_string()).expect("file");
         let encoder = Encoder::load(&file, 16, 0).expect("loads");
-        let manifest: crate::inference::manifest::Manifest =
-            serde_json::from_value(right()).expect("a manifest");
-        let golden = ["good", "good day", "days"].map(|text| GoldenText {
-            text: text.to_owned(),
-            scores: vec![0.5, 0.25],
-        });
+        let manifest: crate::inference::manifest::Manifest = serde_json::from_value(right()).expect("a manifest");
+        let golden =
+            ["good", "good day", "days"].map(|text| GoldenText { text: text.to_owned(), scores: vec![0.5, 0.25] });
         let info = crate::inference::ModelInfo {
             id: manifest.id.clone(),
             hash: manifest.model_hash(),
@@ -245,15 +212,7 @@ mod tests {
             thresholds: manifest.thresholds.clone(),
             languages: Vec::new(),
         };
-        (
-            Bundle {
-                path: PathBuf::from("b"),
-                manifest,
-                golden: golden.into(),
-                info,
-            },
-            encoder,
-        )
+        (Bundle { path: PathBuf::from("b"), manifest, golden: golden.into(), info }, encoder)
     }
 
     fn constant(rows: &[&[u32]], score: f32) -> Vec<f32> {
@@ -263,12 +222,8 @@ mod tests {
     #[test]
     fn scores_within_the_tolerance_pass() {
         let (bundle, encoder) = bundle();
-        let seen =
-            verify(&bundle, &encoder, |rows, _| Ok(constant(rows, 0.500_01))).expect("passes");
-        assert_eq!(
-            (seen.texts, seen.labels_flipped, seen.batch_independent),
-            (3, 0, true)
-        );
+        let seen = verify(&bundle, &encoder, |rows, _| Ok(constant(rows, 0.500_01))).expect("passes");
+        assert_eq!((seen.texts, seen.labels_flipped, seen.batch_independent), (3, 0, true));
         assert!(seen.max_deviation > 9e-6 && seen.max_deviation < 1.1e-5);
         assert!((seen.mean_deviation - seen.max_deviation / 2.0).abs() < 1e-9);
     }
@@ -276,8 +231,7 @@ mod tests {
     #[test]
     fn flipped_labels_are_counted() {
         let (bundle, encoder) = bundle();
-        let seen =
-            verify(&bundle, &encoder, |rows, _| Ok(constant(rows, 0.499_99))).expect("passes");
+        let seen = verify(&bundle, &encoder, |rows, _| Ok(constant(rows, 0.499_99))).expect("passes");
         assert_eq!(seen.labels_flipped, 3);
     }
 
@@ -288,16 +242,8 @@ mod tests {
             let good_day = rows.len() == 1 && *rows[0] == [2, 4, 5, 3];
             Ok(constant(rows, if good_day { 0.6 } else { 0.5 }))
         };
-        let error = verify(&bundle, &encoder, run)
-            .expect_err("beyond")
-            .to_string();
-        for part in [
-            "b/golden.jsonl line 2",
-            "joy",
-            "expected 0.5",
-            "found 0.6",
-            "0.0001",
-        ] {
+        let error = verify(&bundle, &encoder, run).expect_err("beyond").to_string();
+        for part in ["b/golden.jsonl line 2", "joy", "expected 0.5", "found 0.6", "0.0001"] {
             assert!(error.contains(part), "{error}");
         }
     }
@@ -305,24 +251,21 @@ mod tests {
     #[test]
     fn a_mean_beyond_the_tolerance_is_refused() {
         let (bundle, encoder) = bundle();
-        let error =
-            verify(&bundle, &encoder, |rows, _| Ok(constant(rows, 0.500_05))).expect_err("beyond");
+        let error = verify(&bundle, &encoder, |rows, _| Ok(constant(rows, 0.500_05))).expect_err("beyond");
         assert!(matches!(error, ModelError::Golden(_)), "{error}");
     }
 
     #[test]
     fn a_score_that_is_no_number_is_refused() {
         let (bundle, encoder) = bundle();
-        let error =
-            verify(&bundle, &encoder, |rows, _| Ok(constant(rows, f32::NAN))).expect_err("NaN");
+        let error = verify(&bundle, &encoder, |rows, _| Ok(constant(rows, f32::NAN))).expect_err("NaN");
         assert!(error.to_string().contains("found NaN"), "{error}");
     }
 
     #[test]
     fn scores_that_change_with_the_batch_are_seen() {
         let (bundle, encoder) = bundle();
-        let run =
-            |rows: &[&[u32]], _| Ok(constant(rows, if rows.len() > 1 { 0.500_002 } else { 0.5 }));
+        let run = |rows: &[&[u32]], _| Ok(constant(rows, if rows.len() > 1 { 0.500_002 } else { 0.5 }));
         let seen = verify(&bundle, &encoder, run).expect("passes");
         assert!(!seen.batch_independent);
         assert!(seen.batch_deviation > 1.5e-6);
@@ -332,17 +275,9 @@ mod tests {
     fn a_canary_tells_a_right_score_from_a_wrong_one() {
         let (bundle, encoder) = bundle();
         let canary = Canary::new(&bundle, &encoder).expect("there are golden texts");
-        canary
-            .run(|rows, _| Ok(constant(rows, 0.5)))
-            .expect("right");
-        canary
-            .run(|rows, _| Ok(constant(rows, 0.6)))
-            .expect_err("wrong");
-        canary
-            .run(|rows, _| Ok(constant(rows, f32::NAN)))
-            .expect_err("wrong");
-        canary
-            .run(|_, _| Err(RunError::Failed("no".to_owned())))
-            .expect_err("fails");
+        canary.run(|rows, _| Ok(constant(rows, 0.5))).expect("right");
+        canary.run(|rows, _| Ok(constant(rows, 0.6))).expect_err("wrong");
+        canary.run(|rows, _| Ok(constant(rows, f32::NAN))).expect_err("wrong");
+        canary.run(|_, _| Err(RunError::Failed("no".to_owned()))).expect_err("fails");
     }
 }

@@ -36,10 +36,7 @@ pub fn load(configured: &Path, provider: Provider) -> Result<LibraryInfo, ModelE
 }
 
 /// As [`load`], with the environment that sessions are built in.
-pub(super) fn environment(
-    configured: &Path,
-    provider: Provider,
-) -> Result<(Environment, LibraryInfo), ModelError> {
+pub(super) fn environment(configured: &Path, provider: Provider) -> Result<(Environment, LibraryInfo), ModelError> {
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(loaded) = &*loaded {
         return Ok(loaded.clone());
@@ -52,10 +49,7 @@ pub(super) fn environment(
         provider,
     };
     let path = places.find()?;
-    let unusable = |reason: String| ModelError::LibraryUnusable {
-        path: path.clone(),
-        reason,
-    };
+    let unusable = |reason: String| ModelError::LibraryUnusable { path: path.clone(), reason };
     let environment = ort::init_from(&path)
         .map_err(|error| unusable(error.to_string()))?
         .with_name("moodstream")
@@ -65,11 +59,7 @@ pub(super) fn environment(
         .map_err(|error| unusable(error.to_string()))?;
     environment.set_log_level(LogLevel::Warning);
     let build = ort::info().to_owned();
-    let info = LibraryInfo {
-        version: version(&build, &path),
-        build,
-        path,
-    };
+    let info = LibraryInfo { version: version(&build, &path), build, path };
     *loaded = Some((environment.clone(), info.clone()));
     Ok((environment, info))
 }
@@ -79,10 +69,7 @@ pub(super) fn environment(
 /// `ort` keeps the version string of the library to itself; release builds name their branch
 /// `rel-<version>`, and the files of the wheels end in the version.
 fn version(build: &str, path: &Path) -> String {
-    let branch = build
-        .split("git-branch=rel-")
-        .nth(1)
-        .and_then(|rest| rest.split(',').next());
+    let branch = build.split("git-branch=rel-").nth(1).and_then(|rest| rest.split(',').next());
     if let Some(version) = branch {
         return version.trim().to_owned();
     }
@@ -91,11 +78,7 @@ fn version(build: &str, path: &Path) -> String {
     if numbers.is_empty() {
         return "unknown".to_owned();
     }
-    numbers
-        .iter()
-        .map(u32::to_string)
-        .collect::<Vec<_>>()
-        .join(".")
+    numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(".")
 }
 
 /// Hands the runtime's own messages to the log, below the level of our own.
@@ -127,9 +110,7 @@ impl Places {
             if named.as_os_str().is_empty() {
                 continue;
             }
-            return at(&named).ok_or(ModelError::LibraryMissing {
-                looked: vec![named],
-            });
+            return at(&named).ok_or(ModelError::LibraryMissing { looked: vec![named] });
         }
         let folders = self.folders();
         let found = folders.iter().find_map(|folder| at(folder));
@@ -183,9 +164,7 @@ fn is_library(name: &str) -> bool {
 }
 
 fn version_of_name(name: &str) -> Vec<u32> {
-    name.split('.')
-        .filter_map(|part| part.parse().ok())
-        .collect()
+    name.split('.').filter_map(|part| part.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -233,15 +212,10 @@ mod tests {
     #[test]
     fn a_named_place_without_the_library_is_an_error_even_when_another_has_it() {
         let root = tempfile::tempdir().expect("temporary folder");
-        put(&root
-            .path()
-            .join("elsewhere/.deps/onnxruntime/libonnxruntime.so"));
+        put(&root.path().join("elsewhere/.deps/onnxruntime/libonnxruntime.so"));
         let mut places = places(root.path());
         places.configured = root.path().join("nowhere.so");
-        let error = places
-            .find()
-            .expect_err("the named file is missing")
-            .to_string();
+        let error = places.find().expect_err("the named file is missing").to_string();
         assert!(error.contains("nowhere.so"), "{error}");
     }
 
@@ -253,27 +227,16 @@ mod tests {
         }
         put(&root.path().join("libonnxruntime_providers_shared.so"));
         let found = at(root.path()).expect("found");
-        assert!(
-            found.ends_with("libonnxruntime.so.1.32.0"),
-            "{}",
-            found.display()
-        );
+        assert!(found.ends_with("libonnxruntime.so.1.32.0"), "{}", found.display());
     }
 
     #[test]
     fn cuda_looks_for_the_gpu_library() {
         let root = tempfile::tempdir().expect("temporary folder");
-        put(&root
-            .path()
-            .join("elsewhere/.deps/onnxruntime/libonnxruntime.so"));
-        let gpu = root
-            .path()
-            .join("project/.deps/onnxruntime-gpu/libonnxruntime.so.1.31.1");
+        put(&root.path().join("elsewhere/.deps/onnxruntime/libonnxruntime.so"));
+        let gpu = root.path().join("project/.deps/onnxruntime-gpu/libonnxruntime.so.1.31.1");
         put(&gpu);
-        let places = Places {
-            provider: Provider::Cuda,
-            ..places(root.path())
-        };
+        let places = Places { provider: Provider::Cuda, ..places(root.path()) };
         assert_eq!(places.find().expect("found"), gpu);
     }
 
@@ -281,10 +244,7 @@ mod tests {
     fn version_comes_from_the_release_branch_or_the_file_name() {
         let build = "ORT Build Info: git-branch=rel-1.32.0, git-commit-id=abc, build type=Release";
         assert_eq!(version(build, Path::new("x")), "1.32.0");
-        assert_eq!(
-            version("own build", Path::new("libonnxruntime.so.1.31.1")),
-            "1.31.1"
-        );
+        assert_eq!(version("own build", Path::new("libonnxruntime.so.1.31.1")), "1.31.1");
         assert_eq!(version("own build", Path::new("ort.so")), "unknown");
     }
 }

@@ -48,11 +48,7 @@ pub struct Loaded {
 pub fn load(model: &Model, inference: &Inference) -> Result<Loaded, ModelError> {
     let bundle = Arc::new(Bundle::open(&model.path)?);
     let manifest = &bundle.manifest;
-    let encoder = Encoder::load(
-        &bundle.tokenizer_file(),
-        manifest.max_length,
-        manifest.pad_id,
-    )?;
+    let encoder = Encoder::load(&bundle.tokenizer_file(), manifest.max_length, manifest.pad_id)?;
     let (environment, library) = library::environment(&inference.library, inference.provider)?;
     tracing::info!(path = %library.path.display(), version = library.version, "loaded ONNX Runtime");
 
@@ -87,21 +83,11 @@ pub fn load(model: &Model, inference: &Inference) -> Result<Loaded, ModelError> 
     let onnx = Arc::new(OnnxClassifier::new(
         bundle.info.clone(),
         encoder,
-        Cutter {
-            budget: inference.token_budget.get(),
-            overhead,
-        },
+        Cutter { budget: inference.token_budget.get(), overhead },
         pool,
         verification.batch_independent,
         inference.cache_entries,
     ));
     let classifier = Arc::clone(&onnx) as Arc<dyn Classifier>;
-    Ok(Loaded {
-        classifier,
-        library,
-        verification,
-        provider,
-        sessions,
-        onnx,
-    })
+    Ok(Loaded { classifier, library, verification, provider, sessions, onnx })
 }

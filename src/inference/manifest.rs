@@ -99,14 +99,8 @@ impl Precision {
     #[must_use]
     pub fn widest_tolerance(self) -> Tolerance {
         match self {
-            Self::Fp32 => Tolerance {
-                mean: 1e-4,
-                max: 1e-4,
-            },
-            Self::Fp16 | Self::Int8 => Tolerance {
-                mean: 0.005,
-                max: 0.05,
-            },
+            Self::Fp32 => Tolerance { mean: 1e-4, max: 1e-4 },
+            Self::Fp16 | Self::Int8 => Tolerance { mean: 0.005, max: 0.05 },
         }
     }
 }
@@ -166,11 +160,7 @@ impl Manifest {
         }
         let is_subtag = |l: &String| !l.is_empty() && l.bytes().all(|b| b.is_ascii_lowercase());
         if let Some(wrong) = self.languages.iter().find(|language| !is_subtag(language)) {
-            return invalid(
-                "languages",
-                &"primary subtags such as \"en\"",
-                &quoted(wrong),
-            );
+            return invalid("languages", &"primary subtags such as \"en\"", &quoted(wrong));
         }
         for (name, digest) in &self.files {
             if name.contains(['/', '\\']) || name == ".." || name == MANIFEST_FILE {
@@ -187,10 +177,9 @@ impl Manifest {
             }
         }
         let widest = self.precision.widest_tolerance();
-        for (key, value, widest) in [
-            ("tolerance.mean", self.tolerance.mean, widest.mean),
-            ("tolerance.max", self.tolerance.max, widest.max),
-        ] {
+        for (key, value, widest) in
+            [("tolerance.mean", self.tolerance.mean, widest.mean), ("tolerance.max", self.tolerance.max, widest.max)]
+        {
             if !(value > 0.0 && value <= widest) {
                 let expected = format!("above 0 and at most {widest} for this precision");
                 return invalid(key, &expected, &value);
@@ -206,11 +195,7 @@ impl Manifest {
     /// Never: what it turns into JSON always has a JSON form.
     #[must_use]
     pub fn model_hash(&self) -> String {
-        let digest = |name| {
-            self.files
-                .get(name)
-                .map_or(String::new(), |d| d.to_ascii_lowercase())
-        };
+        let digest = |name| self.files.get(name).map_or(String::new(), |d| d.to_ascii_lowercase());
         let shaping = Shaping {
             activation: &self.activation,
             labels: &self.labels,
@@ -218,13 +203,8 @@ impl Manifest {
             pad_id: self.pad_id,
             thresholds: &self.thresholds,
         };
-        let shaping = serde_json::to_string(&shaping)
-            .expect("strings, integers and floats always have a JSON form");
-        let content = format!(
-            "{}\n{}\n{shaping}",
-            digest(MODEL_FILE),
-            digest(TOKENIZER_FILE)
-        );
+        let shaping = serde_json::to_string(&shaping).expect("strings, integers and floats always have a JSON form");
+        let content = format!("{}\n{}\n{shaping}", digest(MODEL_FILE), digest(TOKENIZER_FILE));
         hex::encode(Sha256::digest(content))
     }
 }
@@ -264,76 +244,26 @@ pub(super) mod tests {
 
     #[test]
     fn a_right_manifest_passes() {
-        parse(right())
-            .check(Path::new("model.json"))
-            .expect("nothing is wrong with it");
+        parse(right()).check(Path::new("model.json")).expect("nothing is wrong with it");
     }
 
     #[test]
     fn every_wrong_value_is_refused_with_key_and_both_values() {
         let cases = [
             ("/id", serde_json::json!(" "), ["id", "a name", "nothing"]),
-            (
-                "/activation",
-                "softmax".into(),
-                ["activation", "\"sigmoid\"", "\"softmax\""],
-            ),
-            (
-                "/labels",
-                serde_json::json!([]),
-                ["labels", "at least one", "none"],
-            ),
-            (
-                "/labels/1",
-                "joy".into(),
-                ["labels", "names that differ", "\"joy\""],
-            ),
-            (
-                "/labels/1",
-                "".into(),
-                ["labels", "names that differ", "\"\""],
-            ),
-            (
-                "/thresholds",
-                serde_json::json!([0.5]),
-                ["thresholds", "2, one per label", "1"],
-            ),
-            (
-                "/thresholds/0",
-                1.0.into(),
-                ["thresholds", "between 0 and 1", "1"],
-            ),
-            (
-                "/thresholds/0",
-                0.0.into(),
-                ["thresholds", "between 0 and 1", "0"],
-            ),
+            ("/activation", "softmax".into(), ["activation", "\"sigmoid\"", "\"softmax\""]),
+            ("/labels", serde_json::json!([]), ["labels", "at least one", "none"]),
+            ("/labels/1", "joy".into(), ["labels", "names that differ", "\"joy\""]),
+            ("/labels/1", "".into(), ["labels", "names that differ", "\"\""]),
+            ("/thresholds", serde_json::json!([0.5]), ["thresholds", "2, one per label", "1"]),
+            ("/thresholds/0", 1.0.into(), ["thresholds", "between 0 and 1", "1"]),
+            ("/thresholds/0", 0.0.into(), ["thresholds", "between 0 and 1", "0"]),
             ("/max_length", 2.into(), ["max_length", "more than 2", "2"]),
-            (
-                "/languages/0",
-                "EN-us".into(),
-                ["languages", "\"en\"", "\"EN-us\""],
-            ),
-            (
-                "/files/model.onnx",
-                "12".into(),
-                ["model.onnx", "64 hex digits", "\"12\""],
-            ),
-            (
-                "/files",
-                serde_json::json!({}),
-                ["files", "model.onnx", "no such key"],
-            ),
-            (
-                "/tolerance/max",
-                0.01.into(),
-                ["tolerance.max", "at most 0.0001", "0.01"],
-            ),
-            (
-                "/tolerance/mean",
-                0.0.into(),
-                ["tolerance.mean", "above 0", "0"],
-            ),
+            ("/languages/0", "EN-us".into(), ["languages", "\"en\"", "\"EN-us\""]),
+            ("/files/model.onnx", "12".into(), ["model.onnx", "64 hex digits", "\"12\""]),
+            ("/files", serde_json::json!({}), ["files", "model.onnx", "no such key"]),
+            ("/tolerance/max", 0.01.into(), ["tolerance.max", "at most 0.0001", "0.01"]),
+            ("/tolerance/mean", 0.0.into(), ["tolerance.mean", "above 0", "0"]),
         ];
         for (pointer, value, parts) in cases {
             let mut manifest = right();
@@ -358,7 +288,8 @@ pub(super) mod tests {
     #[test]
     fn the_hash_is_over_digests_and_canonical_json() {
         let digest = "ab".repeat(32);
-        let json = r#"{"activation":"sigmoid","labels":["joy","fear"],"max_length":16,"pad_id":0,"thresholds":[0.5,0.3]}"#;
+        let json =
+            r#"{"activation":"sigmoid","labels":["joy","fear"],"max_length":16,"pad_id":0,"thresholds":[0.5,0.3]}"#;
         let expected = hex::encode(Sha256::digest(format!("{digest}\n{digest}\n{json}")));
         assert_eq!(parse(right()).model_hash(), expected);
     }

@@ -58,10 +58,7 @@ impl Cutter {
         for (last, &index) in order.iter().enumerate() {
             let length = lengths[index];
             if runs.last().is_none_or(|run| run.length != length) {
-                runs.push(Run {
-                    start: last,
-                    length,
-                });
+                runs.push(Run { start: last, length });
             }
             let end = last + 1;
             let mut least = usize::MAX;
@@ -87,10 +84,7 @@ impl Cutter {
         let mut end = order.len();
         while end > 0 {
             let start = starts[end];
-            cut.push(MicroBatch {
-                indices: order[start..end].to_vec(),
-                longest: lengths[order[start]],
-            });
+            cut.push(MicroBatch { indices: order[start..end].to_vec(), longest: lengths[order[start]] });
             end = start;
         }
         cut.sort_by_key(|part| Reverse((part.padded_tokens(), part.longest)));
@@ -104,9 +98,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn cost(cutter: Cutter, cut: &[MicroBatch]) -> usize {
-        cut.iter()
-            .map(|part| part.padded_tokens() + cutter.overhead)
-            .sum()
+        cut.iter().map(|part| part.padded_tokens() + cutter.overhead).sum()
     }
 
     /// Fills each micro-batch as far as the budget goes, longest first.
@@ -139,72 +131,36 @@ mod tests {
     fn tweets(count: usize) -> Vec<usize> {
         let mut state = 7_u64;
         let mut below = |bound: u64| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             usize::try_from((state >> 33) % bound).expect("small")
         };
-        (0..count)
-            .map(|_| (5 + below(16) + below(16) + below(16) + below(100) / 98 * 60).min(128))
-            .collect()
+        (0..count).map(|_| (5 + below(16) + below(16) + below(16) + below(100) / 98 * 60).min(128)).collect()
     }
 
     fn waste(cut: &[MicroBatch], lengths: &[usize]) -> f64 {
         let padded: usize = cut.iter().map(MicroBatch::padded_tokens).sum();
         let tokens: usize = lengths.iter().sum();
-        1.0 - f64::from(u32::try_from(tokens).expect("small"))
-            / f64::from(u32::try_from(padded).expect("small"))
+        1.0 - f64::from(u32::try_from(tokens).expect("small")) / f64::from(u32::try_from(padded).expect("small"))
     }
 
     #[test]
     fn nothing_cuts_into_nothing() {
-        assert!(
-            Cutter {
-                budget: 512,
-                overhead: 8
-            }
-            .cut(&[])
-            .is_empty()
-        );
+        assert!(Cutter { budget: 512, overhead: 8 }.cut(&[]).is_empty());
     }
 
     #[test]
     fn a_sequence_over_the_budget_goes_alone_and_first() {
-        let cut = Cutter {
-            budget: 10,
-            overhead: 1,
-        }
-        .cut(&[3, 40, 3]);
-        assert_eq!(
-            cut[0],
-            MicroBatch {
-                indices: vec![1],
-                longest: 40
-            }
-        );
-        assert_eq!(
-            cut[1],
-            MicroBatch {
-                indices: vec![0, 2],
-                longest: 3
-            }
-        );
+        let cut = Cutter { budget: 10, overhead: 1 }.cut(&[3, 40, 3]);
+        assert_eq!(cut[0], MicroBatch { indices: vec![1], longest: 40 });
+        assert_eq!(cut[1], MicroBatch { indices: vec![0, 2], longest: 3 });
     }
 
     #[test]
     fn an_odd_one_out_is_not_padded_to_when_a_micro_batch_of_its_own_is_cheaper() {
         let lengths = [100, 10, 10, 10, 10];
-        let cut = Cutter {
-            budget: 1000,
-            overhead: 8,
-        }
-        .cut(&lengths);
+        let cut = Cutter { budget: 1000, overhead: 8 }.cut(&lengths);
         assert_eq!(cut.len(), 2);
-        let cut = Cutter {
-            budget: 1000,
-            overhead: 1000,
-        }
-        .cut(&lengths);
+        let cut = Cutter { budget: 1000, overhead: 1000 }.cut(&lengths);
         assert_eq!(cut.len(), 1);
     }
 
@@ -212,11 +168,7 @@ mod tests {
     fn padding_waste_on_lengths_like_tweets_stays_under_the_targets() {
         for (count, most) in [(512, 0.04), (1_024, 0.025), (2_048, 0.015)] {
             let lengths = tweets(count);
-            let cut = Cutter {
-                budget: 1_024,
-                overhead: 16,
-            }
-            .cut(&lengths);
+            let cut = Cutter { budget: 1_024, overhead: 16 }.cut(&lengths);
             let waste = waste(&cut, &lengths);
             assert!(waste < most, "{count} posts: {waste}");
         }
@@ -225,11 +177,7 @@ mod tests {
     #[test]
     fn sixteen_thousand_equal_lengths_under_a_huge_budget_are_cut_at_once() {
         let lengths = vec![3; 16_384];
-        let cut = Cutter {
-            budget: 1 << 20,
-            overhead: 8,
-        }
-        .cut(&lengths);
+        let cut = Cutter { budget: 1 << 20, overhead: 8 }.cut(&lengths);
         assert_eq!(cut.len(), 1);
     }
 

@@ -6,9 +6,7 @@ use std::time::Instant;
 use super::bundle::Bundle;
 use super::encode::Encoder;
 use super::error::ModelError;
-use super::{
-    Classified, Classifier, ClassifierDown, Cost, LaneClassifier, ModelInfo, Scored, Verdict,
-};
+use super::{Classified, Classifier, ClassifierDown, Cost, LaneClassifier, ModelInfo, Scored, Verdict};
 
 /// Labels of the reference model.
 pub const REFERENCE_LABELS: [&str; 11] = [
@@ -47,10 +45,7 @@ impl NullClassifier {
             thresholds: vec![0.5; REFERENCE_LABELS.len()],
             languages: Vec::new(),
         };
-        Self {
-            info,
-            encoder: None,
-        }
+        Self { info, encoder: None }
     }
 
     /// Tokenizes with a bundle's tokenizer, then does nothing.
@@ -61,10 +56,7 @@ impl NullClassifier {
         let manifest = &bundle.manifest;
         let file = bundle.tokenizer_file();
         let encoder = Encoder::load(&file, manifest.max_length, manifest.pad_id)?;
-        Ok(Self {
-            encoder: Some(encoder),
-            ..Self::new()
-        })
+        Ok(Self { encoder: Some(encoder), ..Self::new() })
     }
 }
 
@@ -81,12 +73,8 @@ impl Classifier for NullClassifier {
 
     fn lane(&self) -> anyhow::Result<Box<dyn LaneClassifier>> {
         // One label in five is given, as by a real model.
-        let scores =
-            (0..self.info.labels.len()).map(|index| if index % 5 == 4 { 0.9 } else { 0.1 });
-        Ok(Box::new(NullLane {
-            encoder: self.encoder.clone(),
-            scores: scores.collect(),
-        }))
+        let scores = (0..self.info.labels.len()).map(|index| if index % 5 == 4 { 0.9 } else { 0.1 });
+        Ok(Box::new(NullLane { encoder: self.encoder.clone(), scores: scores.collect() }))
     }
 }
 
@@ -99,26 +87,14 @@ impl LaneClassifier for NullLane {
                 Some(encoder) => match encoder.encode(text) {
                     Ok(text) => (text.ids.len(), text.truncated),
                     Err(error) => {
-                        return Verdict::Failed {
-                            reason: error.to_string(),
-                        };
+                        return Verdict::Failed { reason: error.to_string() };
                     }
                 },
             };
-            Verdict::Scored(Scored {
-                scores: Arc::clone(&self.scores),
-                token_count,
-                truncated,
-            })
+            Verdict::Scored(Scored { scores: Arc::clone(&self.scores), token_count, truncated })
         };
         let verdicts = texts.iter().map(verdict).collect();
-        Ok(Classified {
-            verdicts,
-            cost: Cost {
-                tokenize: started.elapsed(),
-                ..Cost::default()
-            },
-        })
+        Ok(Classified { verdicts, cost: Cost { tokenize: started.elapsed(), ..Cost::default() } })
     }
 }
 
@@ -134,9 +110,7 @@ mod tests {
         let verdicts = lane.classify(&["a", ""]).expect("never down").verdicts;
         assert_eq!(verdicts.len(), 2);
         for verdict in verdicts {
-            let Verdict::Scored(scored) = verdict else {
-                panic!("not scored")
-            };
+            let Verdict::Scored(scored) = verdict else { panic!("not scored") };
             assert_eq!(scored.scores.len(), classifier.model().labels.len());
         }
     }

@@ -72,8 +72,7 @@ impl Model for Seat {
     }
 
     fn canary(&mut self) -> Result<(), String> {
-        self.canary
-            .run(|sequences, longest| self.runner.run(sequences, longest))
+        self.canary.run(|sequences, longest| self.runner.run(sequences, longest))
     }
 }
 
@@ -92,10 +91,7 @@ impl Pool {
         // Unbounded, but what is in it is not: each lane hands over one batch and waits (I8).
         let (jobs, queue) = unbounded();
         let (ready, started) = unbounded();
-        let mut pool = Self {
-            jobs: Some(jobs),
-            threads: Vec::new(),
-        };
+        let mut pool = Self { jobs: Some(jobs), threads: Vec::new() };
         let mut first = Some(first);
         for number in 0..sessions {
             let (queue, ready) = (queue.clone(), ready.clone());
@@ -111,18 +107,13 @@ impl Pool {
                     Err(error) => drop(ready.send(Err(error))),
                 }
             };
-            let thread = thread::Builder::new()
-                .name(format!("session-{number}"))
-                .spawn(work);
-            let thread =
-                thread.map_err(|error| factory.failed(format!("starting a thread: {error}")))?;
+            let thread = thread::Builder::new().name(format!("session-{number}")).spawn(work);
+            let thread = thread.map_err(|error| factory.failed(format!("starting a thread: {error}")))?;
             pool.threads.push(thread);
         }
         drop(ready);
         for _ in 0..sessions {
-            started.recv().map_err(|_| {
-                factory.failed("a session's thread ended before it was ready".to_owned())
-            })??;
+            started.recv().map_err(|_| factory.failed("a session's thread ended before it was ready".to_owned()))??;
         }
         Ok(pool)
     }
@@ -136,34 +127,17 @@ impl Pool {
     ///
     /// # Errors
     /// When the model is down: nothing can be said of any sequence.
-    pub(super) fn run(
-        &self,
-        sequences: Vec<TokenIds>,
-        cut: Vec<MicroBatch>,
-    ) -> Result<Ran, ClassifierDown> {
-        let down = |reason: &str| ClassifierDown {
-            reason: reason.to_owned(),
-        };
+    pub(super) fn run(&self, sequences: Vec<TokenIds>, cut: Vec<MicroBatch>) -> Result<Ran, ClassifierDown> {
+        let down = |reason: &str| ClassifierDown { reason: reason.to_owned() };
         let count = sequences.len();
         let parts = cut.len();
-        let batch = Arc::new(Batch {
-            sequences,
-            abandoned: AtomicBool::new(false),
-        });
+        let batch = Arc::new(Batch { sequences, abandoned: AtomicBool::new(false) });
         let (done, answers) = bounded(parts);
         let handed = Instant::now();
-        let jobs = self
-            .jobs
-            .as_ref()
-            .ok_or_else(|| down("the pool has ended"))?;
+        let jobs = self.jobs.as_ref().ok_or_else(|| down("the pool has ended"))?;
         for part in cut {
-            let job = Job {
-                batch: Arc::clone(&batch),
-                indices: part.indices,
-                done: done.clone(),
-            };
-            jobs.send(job)
-                .map_err(|_| down("every session has ended"))?;
+            let job = Job { batch: Arc::clone(&batch), indices: part.indices, done: done.clone() };
+            jobs.send(job).map_err(|_| down("every session has ended"))?;
         }
         drop(done);
 
@@ -215,35 +189,23 @@ impl Seat {
     /// A seat whose session has run a golden text right, so that the first batch finds it warm.
     fn warm(runner: Runner, canary: Canary, factory: &SessionFactory) -> Result<Self, ModelError> {
         let mut seat = Self { runner, canary };
-        seat.canary()
-            .map_err(|reason| factory.failed(format!("golden text 1: {reason}")))?;
+        seat.canary().map_err(|reason| factory.failed(format!("golden text 1: {reason}")))?;
         Ok(seat)
     }
 
     /// Works until the pool is dropped.
     fn serve(&mut self, queue: &Receiver<Job>) {
         let labels = self.runner.labels();
-        for Job {
-            batch,
-            indices,
-            done,
-        } in queue
-        {
+        for Job { batch, indices, done } in queue {
             if batch.abandoned.load(Ordering::Relaxed) {
                 continue;
             }
             let started = Instant::now();
             // A panic must not take a session away from every batch to come.
-            let settled = catch_unwind(AssertUnwindSafe(|| {
-                settle(self, labels, &batch.sequences, indices)
-            }));
+            let settled = catch_unwind(AssertUnwindSafe(|| settle(self, labels, &batch.sequences, indices)));
             let settled = settled.unwrap_or_else(|_| Err("the session panicked".to_owned()));
             // The lane is gone if it gave the batch up.
-            let _ = done.send(Done {
-                settled,
-                started,
-                ended: Instant::now(),
-            });
+            let _ = done.send(Done { settled, started, ended: Instant::now() });
         }
     }
 }

@@ -51,11 +51,7 @@ pub(super) struct SessionFactory {
 
 impl SessionFactory {
     /// A factory for sessions as configured.
-    pub(super) fn new(
-        environment: Environment,
-        bundle: Arc<Bundle>,
-        inference: &Inference,
-    ) -> Self {
+    pub(super) fn new(environment: Environment, bundle: Arc<Bundle>, inference: &Inference) -> Self {
         Self {
             environment,
             bundle,
@@ -72,17 +68,13 @@ impl SessionFactory {
     /// manifest says.
     pub(super) fn build(&self) -> Result<Runner, ModelError> {
         let runtime = |error: ort::Error| self.failed(error.message().to_owned());
-        let provider = |error: ort::Error| ModelError::Provider {
-            provider: "cuda",
-            reason: error.message().to_owned(),
-        };
+        let provider =
+            |error: ort::Error| ModelError::Provider { provider: "cuda", reason: error.message().to_owned() };
         let mut builder = self.options().map_err(runtime)?;
         if self.provider == Provider::Cuda {
             builder = self.with_cuda(builder).map_err(provider)?;
         }
-        let session = builder
-            .commit_from_file(self.bundle.model_file())
-            .map_err(runtime)?;
+        let session = builder.commit_from_file(self.bundle.model_file()).map_err(runtime)?;
         self.check(&session)?;
         let manifest = &self.bundle.manifest;
         Ok(Runner {
@@ -98,10 +90,7 @@ impl SessionFactory {
 
     /// The model cannot be run, for that reason.
     pub(super) fn failed(&self, reason: String) -> ModelError {
-        ModelError::Runtime {
-            file: self.bundle.model_file(),
-            reason,
-        }
+        ModelError::Runtime { file: self.bundle.model_file(), reason }
     }
 
     /// Options of every provider. Shapes change from run to run, so memory is not planned by
@@ -125,9 +114,8 @@ impl SessionFactory {
     /// tolerance allows.
     fn with_cuda(&self, builder: SessionBuilder) -> ort::Result<SessionBuilder> {
         let device = i32::try_from(self.device).map_err(ort::Error::wrap)?;
-        let mut cuda = ep::CUDA::default()
-            .with_device_id(device)
-            .with_tf32(self.bundle.manifest.precision != Precision::Fp32);
+        let mut cuda =
+            ep::CUDA::default().with_device_id(device).with_tf32(self.bundle.manifest.precision != Precision::Fp32);
         if self.gpu_memory > 0 {
             cuda = cuda.with_memory_limit(self.gpu_memory);
         }
@@ -140,23 +128,12 @@ impl SessionFactory {
         let names = [&manifest.inputs.input_ids, &manifest.inputs.attention_mask];
         for name in names {
             let found = find(session.inputs(), name);
-            let right =
-                found.is_some_and(|outlet| is_matrix(outlet, TensorElementType::Int64, None));
+            let right = found.is_some_and(|outlet| is_matrix(outlet, TensorElementType::Int64, None));
             if !right {
-                return Err(self.graph(
-                    "input",
-                    name,
-                    "int64 [batch, sequence]",
-                    found,
-                    session.inputs(),
-                ));
+                return Err(self.graph("input", name, "int64 [batch, sequence]", found, session.inputs()));
             }
         }
-        if let Some(extra) = session
-            .inputs()
-            .iter()
-            .find(|i| !names.contains(&&i.name().to_owned()))
-        {
+        if let Some(extra) = session.inputs().iter().find(|i| !names.contains(&&i.name().to_owned())) {
             let key = format!("input \"{}\"", extra.name());
             return Err(self.wrong_graph(key, "no other inputs", describe(extra)));
         }
@@ -165,44 +142,19 @@ impl SessionFactory {
         let right = found.is_some_and(|o| is_matrix(o, TensorElementType::Float32, Some(labels)));
         if !right {
             let expected = format!("float32 [batch, {labels}], one logit per label");
-            return Err(self.graph(
-                "output",
-                &manifest.output,
-                &expected,
-                found,
-                session.outputs(),
-            ));
+            return Err(self.graph("output", &manifest.output, &expected, found, session.outputs()));
         }
         Ok(())
     }
 
-    fn graph(
-        &self,
-        kind: &str,
-        name: &str,
-        expected: &str,
-        found: Option<&Outlet>,
-        all: &[Outlet],
-    ) -> ModelError {
-        let found = found.map_or_else(
-            || {
-                format!(
-                    "only {}",
-                    all.iter().map(Outlet::name).collect::<Vec<_>>().join(", ")
-                )
-            },
-            describe,
-        );
+    fn graph(&self, kind: &str, name: &str, expected: &str, found: Option<&Outlet>, all: &[Outlet]) -> ModelError {
+        let found = found
+            .map_or_else(|| format!("only {}", all.iter().map(Outlet::name).collect::<Vec<_>>().join(", ")), describe);
         self.wrong_graph(format!("{kind} \"{name}\""), expected, found)
     }
 
     fn wrong_graph(&self, key: String, expected: &str, found: String) -> ModelError {
-        ModelError::Invalid {
-            file: self.bundle.model_file(),
-            key,
-            expected: expected.to_owned(),
-            found,
-        }
+        ModelError::Invalid { file: self.bundle.model_file(), key, expected: expected.to_owned(), found }
     }
 }
 
@@ -219,11 +171,7 @@ impl Runner {
     ///
     /// # Errors
     /// When the runtime fails, or its output has another shape than the manifest says.
-    pub(super) fn run(
-        &mut self,
-        sequences: &[&[u32]],
-        longest: usize,
-    ) -> Result<Vec<f32>, RunError> {
+    pub(super) fn run(&mut self, sequences: &[&[u32]], longest: usize) -> Result<Vec<f32>, RunError> {
         let count = sequences.len();
         self.ids.clear();
         self.mask.clear();
@@ -242,9 +190,9 @@ impl Runner {
             self.inputs.attention_mask.as_str() => mask,
         ];
         let outputs = self.session.run(inputs)?;
-        let output = outputs.get(&self.output).ok_or_else(|| {
-            RunError::Failed(format!("the model gave no output \"{}\"", self.output))
-        })?;
+        let output = outputs
+            .get(&self.output)
+            .ok_or_else(|| RunError::Failed(format!("the model gave no output \"{}\"", self.output)))?;
         let (shape, logits) = output.try_extract_tensor::<f32>()?;
         let right = [count, self.labels].map(|side| i64::try_from(side).unwrap_or(i64::MAX));
         if shape[..] != right {
@@ -304,8 +252,7 @@ fn is_matrix(outlet: &Outlet, element: TensorElementType, columns: Option<usize>
     let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
         return false;
     };
-    let wide =
-        |columns: usize| shape[1] < 0 || usize::try_from(shape[1]).is_ok_and(|c| c == columns);
+    let wide = |columns: usize| shape[1] < 0 || usize::try_from(shape[1]).is_ok_and(|c| c == columns);
     *ty == element && shape.len() == 2 && columns.is_none_or(wide)
 }
 
@@ -339,12 +286,8 @@ mod tests {
     fn running_out_of_memory_is_told_from_other_failures() {
         let error = RunError::from_message("CUDA failure 2: out of memory");
         assert!(matches!(error, RunError::OutOfMemory(_)));
-        let error =
-            RunError::from_message("BFCArena: Failed to allocate memory for requested buffer");
+        let error = RunError::from_message("BFCArena: Failed to allocate memory for requested buffer");
         assert!(matches!(error, RunError::OutOfMemory(_)));
-        assert!(matches!(
-            RunError::from_message("index out of bounds"),
-            RunError::Failed(_)
-        ));
+        assert!(matches!(RunError::from_message("index out of bounds"), RunError::Failed(_)));
     }
 }

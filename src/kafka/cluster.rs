@@ -9,13 +9,13 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use sha2::{Digest, Sha256};
 
+use super::Clients;
 use super::client::{self, LaneNames};
 use super::consumer::LaneConsumer;
 use super::failure::BrokerError;
 use super::native;
 use super::positions::{Lost, Partition};
 use super::publisher::Publisher;
-use super::Clients;
 use crate::config::{Config, LostPosition, Partitioner, Start};
 use crate::telemetry::Metrics;
 
@@ -91,7 +91,10 @@ impl Cluster {
         let stable = !config.worker.instance.is_empty();
         let instance = if stable { config.worker.instance.clone() } else { random_instance() };
         if !stable {
-            tracing::info!(instance, "worker.instance is not set: a killed worker's partitions wait for the session timeout");
+            tracing::info!(
+                instance,
+                "worker.instance is not set: a killed worker's partitions wait for the session timeout"
+            );
         }
         Ok(Self {
             instance,
@@ -187,7 +190,8 @@ impl Cluster {
         let listed = client.and_then(|client| client.fetch_group_list(Some(&self.config.kafka.group), timeout));
         let Ok(listed) = listed else { return String::new() };
         let members = listed.groups().iter().flat_map(|group| group.members());
-        let host = members.filter(|member| member.client_id() == names.transactional_id).map(|m| m.client_host()).next();
+        let host =
+            members.filter(|member| member.client_id() == names.transactional_id).map(|m| m.client_host()).next();
         format!(
             "; another worker has worker.instance = \"{}\" (transactional.id {}{}): give each worker a name of its own",
             self.instance,
@@ -203,7 +207,10 @@ impl Cluster {
         let cause = lost.cause.as_str();
         if self.on_lost == LostPosition::Stop {
             tracing::error!(
-                cause, topic, partition, setting = "input.on_lost_position",
+                cause,
+                topic,
+                partition,
+                setting = "input.on_lost_position",
                 "position lost: {}; nothing is read from here until you decide: run once with --on-lost-position earliest \
                  (repeats or catches up on what the log holds) or latest (skips it), or set the group's offsets \
                  with kafka-consumer-groups.sh --reset-offsets",
@@ -230,7 +237,8 @@ fn partitions(
         .inner()
         .fetch_metadata(Some(topic), timeout)
         .map_err(|error| ClusterError::Unreachable { brokers: brokers.clone(), reason: error.to_string() })?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic).map_or(0, |found| found.partitions().len());
+    let found =
+        metadata.topics().iter().find(|found| found.name() == topic).map_or(0, |found| found.partitions().len());
     match i32::try_from(found) {
         Ok(count) if count > 0 => Ok(count),
         _ => Err(ClusterError::NoTopic { key, topic: topic.to_owned(), brokers }),
@@ -260,7 +268,8 @@ async fn max_message_bytes(
     let options = AdminOptions::new().request_timeout(Some(timeout));
     let described = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
     let resources = described.map_err(|error| error.to_string())?;
-    let resource = resources.into_iter().next().ok_or("the broker described nothing")?.map_err(|code| code.to_string())?;
+    let resource =
+        resources.into_iter().next().ok_or("the broker described nothing")?.map_err(|code| code.to_string())?;
     let value = resource.get("max.message.bytes").and_then(|entry| entry.value.clone());
     value.and_then(|value| value.parse().ok()).ok_or_else(|| "the broker does not tell it".to_owned())
 }

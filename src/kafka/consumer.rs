@@ -5,8 +5,8 @@
 //! to go on and assigns those offsets itself.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ impl ConsumerContext for Callbacks {
 }
 
 /// A lane's consumer.
-pub(super) struct LaneConsumer {
+pub(crate) struct LaneConsumer {
     base: BaseConsumer<Callbacks>,
     timeout: Duration,
 }
@@ -99,27 +99,27 @@ impl LaneConsumer {
         &self.base
     }
 
-    pub(super) fn lag(&self) -> &Lag {
+    pub(crate) fn lag(&self) -> &Lag {
         &self.base.context().lag
     }
 
     /// Waits for one record.
-    pub(super) fn poll(&self, timeout: Duration) -> Option<Result<BorrowedMessage<'_>, BrokerError>> {
+    pub(crate) fn poll(&self, timeout: Duration) -> Option<Result<BorrowedMessage<'_>, BrokerError>> {
         self.base.poll(timeout).map(|polled| polled.map_err(BrokerError::from))
     }
 
     /// The fatal error that this client has run into, if any: it is reported once, then `poll` is silent.
-    pub(super) fn fatal(&self) -> Option<BrokerError> {
+    pub(crate) fn fatal(&self) -> Option<BrokerError> {
         let (code, message) = self.base.client().fatal_error()?;
         Some(BrokerError { code: Some(code), message, fatal: true, retriable: false, requires_abort: false })
     }
 
     /// The assignment epoch; what was polled in another one is not committed.
-    pub(super) fn epoch(&self) -> u64 {
+    pub(crate) fn epoch(&self) -> u64 {
         self.base.context().membership.lock().map_or(0, |membership| membership.epoch)
     }
 
-    pub(super) fn assigned(&self) -> Vec<Partition> {
+    pub(crate) fn assigned(&self) -> Vec<Partition> {
         self.base.context().membership.lock().map(|membership| membership.assigned.clone()).unwrap_or_default()
     }
 
@@ -133,7 +133,7 @@ impl LaneConsumer {
     }
 
     /// Reads nothing, and stays in the group.
-    pub(super) fn read_nothing(&self) -> Result<(), BrokerError> {
+    pub(crate) fn read_nothing(&self) -> Result<(), BrokerError> {
         self.read_from(&BTreeMap::new())
     }
 
@@ -167,7 +167,9 @@ impl LaneConsumer {
                 element.error()?;
                 let partition = Partition { topic: element.topic().to_owned(), number: element.partition() };
                 let committed = match element.offset() {
-                    Offset::Offset(offset) => Some(Committed { offset, note: serde_json::from_str(element.metadata()).ok() }),
+                    Offset::Offset(offset) => {
+                        Some(Committed { offset, note: serde_json::from_str(element.metadata()).ok() })
+                    }
                     _ => None,
                 };
                 Ok((partition, committed))
@@ -182,7 +184,11 @@ impl LaneConsumer {
     }
 
     /// The first offsets whose records have this timestamp (milliseconds since 1970) or a later one; the end where there is none.
-    pub(super) fn offsets_at(&self, partitions: &[Partition], time: i64) -> Result<BTreeMap<Partition, i64>, BrokerError> {
+    pub(super) fn offsets_at(
+        &self,
+        partitions: &[Partition],
+        time: i64,
+    ) -> Result<BTreeMap<Partition, i64>, BrokerError> {
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for partition in partitions {
             list.add_partition_offset(&partition.topic, partition.number, Offset::Offset(time))?;

@@ -15,7 +15,7 @@ use super::positions::Partition;
 use crate::telemetry::Metrics;
 
 /// The lag of one lane's partitions.
-pub(super) struct Lag {
+pub(crate) struct Lag {
     metrics: Arc<Metrics>,
     partitions: Mutex<HashMap<Partition, Progress>>,
 }
@@ -49,14 +49,14 @@ impl Lag {
     }
 
     /// The lane begins to read `partition` at `offset`.
-    pub(super) fn begin(&self, partition: &Partition, offset: i64) {
+    pub(crate) fn begin(&self, partition: &Partition, offset: i64) {
         if let Ok(mut partitions) = self.partitions.lock() {
             partitions.insert(partition.clone(), Progress { committed: offset, polled: offset, oldest_ms: None });
         }
     }
 
     /// A batch holds records of `partition` up to before `next`, the oldest one of `oldest_ms`.
-    pub(super) fn polled(&self, partition: &Partition, next: i64, oldest_ms: i64) {
+    pub(crate) fn polled(&self, partition: &Partition, next: i64, oldest_ms: i64) {
         self.update(partition, |progress| {
             progress.polled = next;
             progress.oldest_ms = Some(oldest_ms);
@@ -64,7 +64,7 @@ impl Lag {
     }
 
     /// Everything of `partition` before `next` is committed; the last record was of `last_ms`.
-    pub(super) fn committed(&self, partition: &Partition, next: i64, last_ms: i64) {
+    pub(crate) fn committed(&self, partition: &Partition, next: i64, last_ms: i64) {
         self.update(partition, |progress| {
             progress.committed = next;
             progress.oldest_ms = Some(last_ms);

@@ -23,9 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use client::LaneNames;
 pub use cluster::{Cluster, ClusterError};
-pub(crate) use cluster::Target;
 pub(crate) use consumer::LaneConsumer;
 pub(crate) use dead_letter::{Death, FRAMING, Original, Stage, header_bytes, letter};
 pub use failure::BrokerError;

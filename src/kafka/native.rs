@@ -82,7 +82,8 @@ pub(super) fn topic_ids<C: rdkafka::ClientContext>(
     timeout: Duration,
 ) -> Result<Vec<String>, BrokerError> {
     let invalid = || BrokerError::local("a topic name holds a NUL character");
-    let names = topics.iter().map(|t| CString::new(t.as_str())).collect::<Result<Vec<_>, _>>().map_err(|_| invalid())?;
+    let names =
+        topics.iter().map(|t| CString::new(t.as_str())).collect::<Result<Vec<_>, _>>().map_err(|_| invalid())?;
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     let rk = client.native_ptr();
     // SAFETY: every object created here is destroyed below, once; `pointers` outlives the collection's
@@ -131,7 +132,8 @@ unsafe fn read_topic_ids(event: *mut sys::rd_kafka_event_t) -> Result<Vec<String
             }
             let id = sys::rd_kafka_TopicDescription_topic_id(description);
             let zero = id.is_null()
-                || (sys::rd_kafka_Uuid_most_significant_bits(id) == 0 && sys::rd_kafka_Uuid_least_significant_bits(id) == 0);
+                || (sys::rd_kafka_Uuid_most_significant_bits(id) == 0
+                    && sys::rd_kafka_Uuid_least_significant_bits(id) == 0);
             ids.push(if zero {
                 String::new()
             } else {

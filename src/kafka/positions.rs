@@ -28,11 +28,11 @@ impl fmt::Display for Partition {
 
 /// What rides in the metadata of every committed offset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Note {
+pub(crate) struct Note {
     /// The topic's id; empty where the broker has none.
-    pub(super) topic_id: String,
+    pub(crate) topic_id: String,
     /// How many partitions the topic had: a partition beyond them is new.
-    pub(super) partitions: i32,
+    pub(crate) partitions: i32,
 }
 
 /// An offset as committed by the group.
@@ -158,9 +158,10 @@ fn plan_new_group(facts: &Facts) -> Plan {
         let lost = |partition: &Partition| Lost {
             partition: partition.clone(),
             cause: if recreated(partition) { Cause::TopicRecreated } else { Cause::NoCommittedOffset },
-            found: "the group has no committed offset at all, yet it has worked before: its output topic is not empty, \
+            found:
+                "the group has no committed offset at all, yet it has worked before: its output topic is not empty, \
                     or its input topic has another id than at start"
-                .to_owned(),
+                    .to_owned(),
         };
         facts.owned.keys().map(lost).collect()
     } else {
@@ -198,10 +199,14 @@ fn position(facts: &Facts, partition: &Partition, bounds: Bounds) -> Result<Posi
         && !now.is_empty()
         && note.topic_id != now
     {
-        return Err((Cause::TopicRecreated, format!("offset {} was committed for id {}, its id is {now} now", committed.offset, note.topic_id)));
+        return Err((
+            Cause::TopicRecreated,
+            format!("offset {} was committed for id {}, its id is {now} now", committed.offset, note.topic_id),
+        ));
     }
     if !(bounds.low..=bounds.high).contains(&committed.offset) {
-        let found = format!("offset {} is committed, the log holds {} to {}", committed.offset, bounds.low, bounds.high);
+        let found =
+            format!("offset {} is committed, the log holds {} to {}", committed.offset, bounds.low, bounds.high);
         return Err((Cause::OutOfRange, found));
     }
     Ok(Position::Committed(committed.offset))
@@ -289,10 +294,10 @@ mod tests {
 
     #[test]
     fn outside_the_log_is_a_hole() {
-        assert_eq!(causes(&plan(&facts([committed(9, "A", 2), committed(101, "A", 2)]))), [
-            (0, Cause::OutOfRange),
-            (1, Cause::OutOfRange)
-        ]);
+        assert_eq!(
+            causes(&plan(&facts([committed(9, "A", 2), committed(101, "A", 2)]))),
+            [(0, Cause::OutOfRange), (1, Cause::OutOfRange)]
+        );
         let told = Facts { on_lost: LostPosition::Latest, ..facts([committed(9, "A", 2), committed(50, "A", 2)]) };
         let Plan::Start { positions, to_commit, lost } = plan(&told) else { panic!() };
         assert_eq!((positions[&partition(0)], positions[&partition(1)]), (100, 50));
@@ -301,7 +306,10 @@ mod tests {
 
     #[test]
     fn a_topic_made_anew_is_another_topic() {
-        assert_eq!(causes(&plan(&facts([committed(20, "OLD", 2), committed(20, "A", 2)]))), [(0, Cause::TopicRecreated)]);
+        assert_eq!(
+            causes(&plan(&facts([committed(20, "OLD", 2), committed(20, "A", 2)]))),
+            [(0, Cause::TopicRecreated)]
+        );
         let mut anew = facts([None, None]);
         anew.first_ids.insert("posts".into(), "OLD".into());
         assert_eq!(causes(&plan(&anew)), [(0, Cause::TopicRecreated), (1, Cause::TopicRecreated)]);

@@ -257,7 +257,9 @@ impl Publisher {
         });
         match aborted {
             Ok(()) => Broken::Aborted { error, permanent },
-            Err(failed) => Broken::Unknown(BrokerError { message: format!("{error}; the abort failed too: {failed}"), ..failed }),
+            Err(failed) => {
+                Broken::Unknown(BrokerError { message: format!("{error}; the abort failed too: {failed}"), ..failed })
+            }
         }
     }
 }

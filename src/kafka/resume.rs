@@ -14,11 +14,7 @@ use crate::config::{LostPosition, Start};
 #[derive(Debug)]
 pub(crate) enum Resumed {
     /// The lane reads from these offsets now.
-    Reading {
-        positions: BTreeMap<Partition, i64>,
-        notes: BTreeMap<String, Note>,
-        lost: Vec<Lost>,
-    },
+    Reading { positions: BTreeMap<Partition, i64>, notes: BTreeMap<String, Note>, lost: Vec<Lost> },
     /// Not yet: ask again.
     Later(String),
     /// Positions are lost: the lane must not go on by itself.
@@ -101,7 +97,11 @@ impl Clients {
     }
 
     /// A transaction of offsets alone.
-    fn commit_only(&mut self, offsets: &BTreeMap<Partition, i64>, notes: &BTreeMap<String, Note>) -> Result<(), Resumed> {
+    fn commit_only(
+        &mut self,
+        offsets: &BTreeMap<Partition, i64>,
+        notes: &BTreeMap<String, Note>,
+    ) -> Result<(), Resumed> {
         let committed = self.publisher.begin().and_then(|()| self.publisher.commit(&self.consumer, offsets, notes));
         committed.map_err(|broken| match broken {
             Broken::Aborted { error, .. } => Resumed::Later(error.to_string()),

@@ -13,7 +13,7 @@ use super::tally::Tally;
 use super::{Ended, IDLE, Lane, Reading, Slot, Uncertain};
 use crate::fault;
 use crate::inference::Cost;
-use crate::kafka::{BrokerError, Broken, Clients, LaneConsumer, Partition, Publisher};
+use crate::kafka::{Broken, BrokerError, Clients, LaneConsumer, Partition, Publisher};
 use crate::telemetry::{Stage, TransactionResult};
 
 impl Lane {
@@ -63,7 +63,9 @@ impl Lane {
             Err(Broken::Aborted { error, permanent }) => {
                 self.shared.metrics.transaction(TransactionResult::Aborted);
                 if permanent && self.size.refused(batch.len()) && !self.editor.convict(&batch[0], &error) {
-                    let reason = format!("the broker refuses one record after another: {error}; check the output topic's settings");
+                    let reason = format!(
+                        "the broker refuses one record after another: {error}; check the output topic's settings"
+                    );
                     return Some(Ended::Hold("output", reason));
                 }
                 Some(Ended::Rewind(error.to_string()))
@@ -79,7 +81,11 @@ impl Lane {
     }
 
     /// Polls until the batch is full or its linger is over. Empty when nothing came, or when the group rebalanced meanwhile.
-    fn gather<'c>(&mut self, consumer: &'c LaneConsumer, reading: &mut Reading) -> Result<Vec<Polled<'c>>, BrokerError> {
+    fn gather<'c>(
+        &mut self,
+        consumer: &'c LaneConsumer,
+        reading: &mut Reading,
+    ) -> Result<Vec<Polled<'c>>, BrokerError> {
         let limit = self.size.limit();
         let config = &self.shared.config.batch;
         let started = Instant::now();
@@ -179,12 +185,16 @@ impl Lane {
         let metrics = &self.shared.metrics;
         metrics.transaction(TransactionResult::Committed);
         metrics.batch_posts.observe(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
-        metrics.batch_size_limit.of([&self.index.to_string()]).set(i64::try_from(self.size.limit()).unwrap_or(i64::MAX));
+        metrics
+            .batch_size_limit
+            .of([&self.index.to_string()])
+            .set(i64::try_from(self.size.limit()).unwrap_or(i64::MAX));
         metrics.tokens.inc_by(cost.tokens as u64);
         metrics.padded_tokens.inc_by(cost.padded_tokens as u64);
         metrics.cache_hits.inc_by(cost.cache_hits as u64);
         metrics.duplicate_texts.inc_by(cost.duplicates as u64);
-        for (stage, took) in [(Stage::Tokenize, cost.tokenize), (Stage::Queue, cost.queue), (Stage::Infer, cost.infer)] {
+        for (stage, took) in [(Stage::Tokenize, cost.tokenize), (Stage::Queue, cost.queue), (Stage::Infer, cost.infer)]
+        {
             if took > Duration::ZERO {
                 metrics.stage(stage, took);
             }

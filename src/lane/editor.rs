@@ -12,7 +12,9 @@ use super::label::{Fate, Polled};
 use super::tally::Tally;
 use crate::config::Config;
 use crate::inference::{ModelInfo, Scored};
-use crate::kafka::{BrokerError, Broken, Cluster, Death, FRAMING, Original, Outgoing, Publisher, Stage, header_bytes, letter};
+use crate::kafka::{
+    Broken, BrokerError, Cluster, Death, FRAMING, Original, Outgoing, Publisher, Stage, header_bytes, letter,
+};
 use crate::labelled::{Disclosure, FORMAT_VERSION, LabelledPost, ModelRef, Scores, SkipReason, Source, Status};
 use crate::post::{EventTime, Post};
 

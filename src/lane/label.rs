@@ -42,7 +42,11 @@ impl DecodedBatch {
     pub(super) fn complaint(&self) -> String {
         let first = self.0.iter().find_map(|decoded| decoded.as_ref().err());
         let example = first.map(|bad| format!(", for example because {bad}")).unwrap_or_default();
-        format!("{} of {} records of the last batch cannot be read{example}", self.bad().filter(|bad| *bad).count(), self.0.len())
+        format!(
+            "{} of {} records of the last batch cannot be read{example}",
+            self.bad().filter(|bad| *bad).count(),
+            self.0.len()
+        )
     }
 
     /// Whether each record is bad.

@@ -282,7 +282,11 @@ impl Lane {
                     }
                     None => Stance::Read(reading),
                     Some(Ended::Rewind(reason)) => {
-                        tracing::warn!(lane = self.index, reason, "batch given up; going on from the committed offsets");
+                        tracing::warn!(
+                            lane = self.index,
+                            reason,
+                            "batch given up; going on from the committed offsets"
+                        );
                         clients.consumer.read_nothing()?;
                         let at = Instant::now() + backoff;
                         backoff = (backoff * 2).min(BACKOFF.1);

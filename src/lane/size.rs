@@ -43,7 +43,12 @@ impl BatchSize {
         // At most doubled or halved at a step, and only a full batch is a reason to grow.
         let wanted = if took * 2.0 <= target { 2.0 } else { (target / took).max(0.5) };
         if wanted < 1.0 || full {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a positive count")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                clippy::cast_precision_loss,
+                reason = "a positive count"
+            )]
             let size = (self.adapted as f64 * wanted) as usize;
             self.adapted = size.clamp(1, self.max);
         }

@@ -60,8 +60,11 @@ impl Mapping {
         if !self.select.iter().all(|(pointer, wanted)| selected(json.pointer(pointer), wanted)) {
             return Ok(Decoded::NotSelected);
         }
-        let extra: Map<String, Value> =
-            self.extra.iter().filter_map(|(name, pointer)| Some((name.clone(), json.pointer(pointer)?.clone()))).collect();
+        let extra: Map<String, Value> = self
+            .extra
+            .iter()
+            .filter_map(|(name, pointer)| Some((name.clone(), json.pointer(pointer)?.clone())))
+            .collect();
         let id = self.id(&json);
         let lang = lookup(&json, &self.lang).and_then(language);
         let created_at = lookup(&json, &self.created_at).filter(|v| v.is_string() || v.is_number()).cloned();
@@ -196,8 +199,12 @@ mod tests {
     #[test]
     fn language_takes_arrays_and_leaves_the_unknown_unknown() {
         assert_eq!(post(r#"{"text":"a","lang":["PT-BR","en"]}"#).lang.as_deref(), Some("pt"));
-        for json in [r#"{"text":"a"}"#, r#"{"text":"a","lang":""}"#, r#"{"text":"a","lang":"und"}"#, r#"{"text":"a","lang":[]}"#]
-        {
+        for json in [
+            r#"{"text":"a"}"#,
+            r#"{"text":"a","lang":""}"#,
+            r#"{"text":"a","lang":"und"}"#,
+            r#"{"text":"a","lang":[]}"#,
+        ] {
             assert_eq!(post(json).lang, None, "{json}");
         }
     }

@@ -34,7 +34,9 @@ impl EventTime {
     #[must_use]
     pub fn decide(created_at: Option<&Value>, record_ms: i64) -> (Self, TimeSource) {
         match created_at.and_then(milliseconds) {
-            Some(ms) if (OLDEST_MS..=record_ms.saturating_add(AHEAD_MS)).contains(&ms) => (Self(ms), TimeSource::CreatedAt),
+            Some(ms) if (OLDEST_MS..=record_ms.saturating_add(AHEAD_MS)).contains(&ms) => {
+                (Self(ms), TimeSource::CreatedAt)
+            }
             _ => (Self(record_ms), TimeSource::Record),
         }
     }

@@ -16,7 +16,10 @@ mod tests {
 
     #[test]
     fn takes_out_tags_and_decodes_entities() {
-        assert_eq!(to_text("<p>so &lt;happy&gt; &amp; <b>proud</b><br>today &#x1F600;</p>"), "so <happy> & proud\ntoday 😀");
+        assert_eq!(
+            to_text("<p>so &lt;happy&gt; &amp; <b>proud</b><br>today &#x1F600;</p>"),
+            "so <happy> & proud\ntoday 😀"
+        );
         assert_eq!(to_text("<p>with <a href=\"https://example.org/a\">a link</a></p>"), "with a link");
         assert_eq!(to_text("plain"), "plain");
         assert_eq!(to_text(""), "");

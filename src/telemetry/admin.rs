@@ -39,10 +39,7 @@ impl Readiness {
     /// Not ready yet, because of [`Self::STARTING`]; the gauge follows (1 ready, 0 not).
     #[must_use]
     pub fn new(gauge: Gauge) -> Self {
-        let readiness = Self {
-            conditions: Arc::default(),
-            gauge,
-        };
+        let readiness = Self { conditions: Arc::default(), gauge };
         readiness.set(Self::STARTING, "the worker is starting");
         readiness
     }
@@ -61,14 +58,8 @@ impl Readiness {
     /// Every condition that holds, with its reason; none: ready.
     #[must_use]
     pub fn reasons(&self) -> Vec<(String, String)> {
-        let conditions = self
-            .conditions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        conditions
-            .iter()
-            .map(|(condition, reason)| (condition.clone(), reason.clone()))
-            .collect()
+        let conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
+        conditions.iter().map(|(condition, reason)| (condition.clone(), reason.clone())).collect()
     }
 
     /// Whether nothing keeps the worker from working.
@@ -78,10 +69,7 @@ impl Readiness {
     }
 
     fn change(&self, change: impl FnOnce(&mut BTreeMap<String, String>) -> Option<String>) {
-        let mut conditions = self
-            .conditions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut conditions);
         // Under the lock, so that the gauge cannot keep an older state.
         self.gauge.set(conditions.is_empty().into());
@@ -90,9 +78,7 @@ impl Readiness {
 
 /// The address of `admin.listen` cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot listen on admin.listen = \"{listen}\"; choose another address, or port 0 for a free one"
-)]
+#[error("cannot listen on admin.listen = \"{listen}\"; choose another address, or port 0 for a free one")]
 pub struct BindError {
     listen: String,
     source: io::Error,
@@ -111,15 +97,8 @@ impl AdminServer {
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub async fn start(
-        listen: &str,
-        metrics: Arc<Metrics>,
-        readiness: Readiness,
-    ) -> Result<Self, BindError> {
-        let failed = |source| BindError {
-            listen: listen.to_owned(),
-            source,
-        };
+    pub async fn start(listen: &str, metrics: Arc<Metrics>, readiness: Readiness) -> Result<Self, BindError> {
+        let failed = |source| BindError { listen: listen.to_owned(), source };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let router = Router::new()
@@ -128,14 +107,9 @@ impl AdminServer {
             .route("/metrics", get(page).with_state(metrics));
         let (stop, stopped) = oneshot::channel::<()>();
         // A sender that was dropped stops it too.
-        let serve =
-            axum::serve(listener, router).with_graceful_shutdown(async { drop(stopped.await) });
+        let serve = axum::serve(listener, router).with_graceful_shutdown(async { drop(stopped.await) });
         let task = tokio::spawn(async { serve.await });
-        Ok(Self {
-            address,
-            stop,
-            task,
-        })
+        Ok(Self { address, stop, task })
     }
 
     /// The address that was bound, with the port that port 0 became.
@@ -191,72 +165,38 @@ mod tests {
         let runtime = tokio::runtime::Runtime::new().expect("runtime");
         let metrics = Arc::new(Metrics::new());
         let readiness = Readiness::new(metrics.ready.clone());
-        let server = runtime
-            .block_on(AdminServer::start(
-                "127.0.0.1:0",
-                metrics.clone(),
-                readiness.clone(),
-            ))
-            .expect("bound");
-        Running {
-            runtime,
-            server,
-            readiness,
-            metrics,
-        }
+        let server =
+            runtime.block_on(AdminServer::start("127.0.0.1:0", metrics.clone(), readiness.clone())).expect("bound");
+        Running { runtime, server, readiness, metrics }
     }
 
     fn connect(address: SocketAddr) -> TcpStream {
         let stream = TcpStream::connect(address).expect("connected");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .expect("timeout");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("timeout");
         stream
     }
 
     /// The status and body of a page.
     fn get(address: SocketAddr, path: &str) -> (u16, String) {
         let mut stream = connect(address);
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        )
-        .expect("sent");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("answered");
         let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
-        let status = head
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok())
-            .expect("status");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("status");
         (status, body.to_owned())
     }
 
     #[test]
     fn readyz_names_every_reason_until_all_are_cleared() {
-        let Running {
-            server,
-            readiness,
-            metrics,
-            ..
-        } = &start();
+        let Running { server, readiness, metrics, .. } = &start();
         readiness.set("lane-2", "joining the group");
         let (status, body) = get(server.address(), "/readyz");
-        assert_eq!(
-            (status, body.as_str()),
-            (
-                503,
-                "lane-2: joining the group\nstart: the worker is starting\n"
-            )
-        );
+        assert_eq!((status, body.as_str()), (503, "lane-2: joining the group\nstart: the worker is starting\n"));
         readiness.clear(Readiness::STARTING);
         readiness.set("lane-2", "paused by the breaker");
         let (status, body) = get(server.address(), "/readyz");
-        assert_eq!(
-            (status, body.as_str()),
-            (503, "lane-2: paused by the breaker\n")
-        );
+        assert_eq!((status, body.as_str()), (503, "lane-2: paused by the breaker\n"));
         assert_eq!(metrics.ready.get(), 0);
         readiness.clear("lane-2");
         assert_eq!(get(server.address(), "/readyz"), (200, "ready\n".into()));
@@ -266,46 +206,27 @@ mod tests {
 
     #[test]
     fn livez_says_ok_though_not_ready_and_metrics_are_served() {
-        let Running {
-            server, metrics, ..
-        } = &start();
+        let Running { server, metrics, .. } = &start();
         assert_eq!(get(server.address(), "/livez"), (200, "ok\n".into()));
         metrics.rebalances.inc();
         let (status, body) = get(server.address(), "/metrics");
         assert_eq!(status, 200);
-        assert!(
-            body.contains("moodstream_rebalances_total 1\n") && body.ends_with("# EOF\n"),
-            "{body}"
-        );
+        assert!(body.contains("moodstream_rebalances_total 1\n") && body.ends_with("# EOF\n"), "{body}");
         assert_eq!(get(server.address(), "/").0, 404);
     }
 
     #[test]
     fn an_address_in_use_is_reported_under_its_key() {
-        let Running {
-            runtime,
-            server,
-            readiness,
-            metrics,
-        } = start();
+        let Running { runtime, server, readiness, metrics } = start();
         let listen = server.address().to_string();
-        let error = runtime
-            .block_on(AdminServer::start(&listen, metrics, readiness))
-            .expect_err("in use");
-        assert!(
-            error
-                .to_string()
-                .contains(&format!("admin.listen = \"{listen}\"")),
-            "{error}"
-        );
+        let error = runtime.block_on(AdminServer::start(&listen, metrics, readiness)).expect_err("in use");
+        assert!(error.to_string().contains(&format!("admin.listen = \"{listen}\"")), "{error}");
         assert!(std::error::Error::source(&error).is_some());
     }
 
     #[test]
     fn stopping_does_not_wait_for_a_client_that_says_nothing() {
-        let Running {
-            runtime, server, ..
-        } = start();
+        let Running { runtime, server, .. } = start();
         let address = server.address();
         let mut silent = connect(address);
         silent.write_all(b"GET /livez HTTP/1.1\r\n").expect("sent");

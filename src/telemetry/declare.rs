@@ -36,8 +36,7 @@ impl<M: Clone, const N: usize, C: MetricConstructor<M>> Labelled<M, N, C> {
 
     fn labels(&self, values: [&str; N]) -> Labels<N> {
         let mut values = values.into_iter();
-        self.names
-            .map(|name| (name, values.next().unwrap_or_default().to_owned()))
+        self.names.map(|name| (name, values.next().unwrap_or_default().to_owned()))
     }
 }
 
@@ -62,18 +61,10 @@ pub(super) struct Declarations {
 
 impl Declarations {
     pub(super) fn new() -> Self {
-        Self {
-            registry: Registry::with_prefix(PREFIX),
-            descriptions: Vec::new(),
-        }
+        Self { registry: Registry::with_prefix(PREFIX), descriptions: Vec::new() }
     }
 
-    pub(super) fn plain<M: Metric + TypedMetric + Clone>(
-        &mut self,
-        name: &str,
-        help: &'static str,
-        metric: M,
-    ) -> M {
+    pub(super) fn plain<M: Metric + TypedMetric + Clone>(&mut self, name: &str, help: &'static str, metric: M) -> M {
         self.declare::<M>(name, Vec::new(), help, metric.clone());
         metric
     }
@@ -108,12 +99,7 @@ impl Declarations {
     ) {
         let kind = M::TYPE.as_str().to_owned();
         let suffix = if kind == "counter" { "_total" } else { "" };
-        self.descriptions.push(Description {
-            name: format!("{PREFIX}_{name}{suffix}"),
-            kind,
-            labels,
-            help,
-        });
+        self.descriptions.push(Description { name: format!("{PREFIX}_{name}{suffix}"), kind, labels, help });
         self.registry.register(name, help, metric);
     }
 }

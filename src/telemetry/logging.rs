@@ -19,16 +19,12 @@ pub fn init(log: &Log) -> anyhow::Result<()> {
     subscriber.try_init().context("logging was started twice")
 }
 
-fn subscriber<W>(
-    log: &Log,
-    terminal: bool,
-    writer: W,
-) -> anyhow::Result<Box<dyn Subscriber + Send + Sync>>
+fn subscriber<W>(log: &Log, terminal: bool, writer: W) -> anyhow::Result<Box<dyn Subscriber + Send + Sync>>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(&log.level)
-        .with_context(|| format!("log.level = \"{}\" is no filter", log.level))?;
+    let filter =
+        EnvFilter::try_new(&log.level).with_context(|| format!("log.level = \"{}\" is no filter", log.level))?;
     let lines = fmt().with_env_filter(filter).with_writer(writer);
     let text = match log.format {
         LogFormat::Auto => terminal,
@@ -66,10 +62,7 @@ mod tests {
     fn logged(format: LogFormat, terminal: bool) -> String {
         let sink = Sink::default();
         let writer = sink.clone();
-        let log = Log {
-            format,
-            level: "info".into(),
-        };
+        let log = Log { format, level: "info".into() };
         let subscriber = subscriber(&log, terminal, move || writer.clone()).expect("subscriber");
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(partition = 3, "assigned");
@@ -81,17 +74,13 @@ mod tests {
 
     #[test]
     fn a_terminal_gets_text_and_anything_else_one_json_object_a_line() {
-        let json: serde_json::Value =
-            serde_json::from_str(&logged(LogFormat::Auto, false)).expect("one JSON line");
+        let json: serde_json::Value = serde_json::from_str(&logged(LogFormat::Auto, false)).expect("one JSON line");
         assert_eq!(
             (&json["message"], &json["partition"], &json["level"]),
             (&"assigned".into(), &3.into(), &"INFO".into())
         );
         let text = logged(LogFormat::Auto, true);
-        assert!(
-            text.contains("assigned") && !text.contains('{') && text.lines().count() == 1,
-            "{text}"
-        );
+        assert!(text.contains("assigned") && !text.contains('{') && text.lines().count() == 1, "{text}");
     }
 
     #[test]
@@ -103,13 +92,8 @@ mod tests {
 
     #[test]
     fn a_wrong_filter_names_its_key() {
-        let log = Log {
-            format: LogFormat::Auto,
-            level: "moodstream=loud".into(),
-        };
-        let error = subscriber(&log, false, io::sink)
-            .err()
-            .expect("wrong filter");
+        let log = Log { format: LogFormat::Auto, level: "moodstream=loud".into() };
+        let error = subscriber(&log, false, io::sink).err().expect("wrong filter");
         assert!(error.to_string().contains("log.level"), "{error}");
     }
 }

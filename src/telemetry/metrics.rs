@@ -17,9 +17,7 @@ use prometheus_client::registry::Registry;
 use super::declare::{Declarations, Description, Labelled};
 
 /// Half a millisecond to half a minute.
-const SECONDS: [f64; 15] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-];
+const SECONDS: [f64; 15] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 /// Powers of four up to 16,384.
 const POSTS: [f64; 8] = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0];
 
@@ -162,10 +160,7 @@ impl Metrics {
             "Time that a batch spent in each stage",
             (|| Histogram::new(SECONDS)) as fn() -> Histogram,
         );
-        let stages = Stage::ALL
-            .iter()
-            .map(|stage| stage_seconds.of([stage.name()]))
-            .collect();
+        let stages = Stage::ALL.iter().map(|stage| stage_seconds.of([stage.name()])).collect();
         let transactions = declare.labelled(
             "transactions",
             ["result"],
@@ -282,9 +277,7 @@ impl Metrics {
     pub fn lag(&self, topic: &str, partition: i32, records: i64, age: Duration) {
         let partition = partition.to_string();
         self.lag_records.of([topic, &partition]).set(records);
-        self.lag_seconds
-            .of([topic, &partition])
-            .set(age.as_secs_f64());
+        self.lag_seconds.of([topic, &partition]).set(age.as_secs_f64());
     }
 
     /// Stops exporting the lag of a partition that was taken away: its new owner exports it.
@@ -297,9 +290,7 @@ impl Metrics {
     /// Names the model and how it is run; the one named before is forgotten.
     pub fn session(&self, provider: &str, model: &str, hash: &str, library_version: &str) {
         self.session_info.clear();
-        self.session_info
-            .of([provider, model, hash, library_version])
-            .set(1);
+        self.session_info.of([provider, model, hash, library_version]).set(1);
     }
 
     /// The metrics in the text format that Prometheus reads (`OpenMetrics` 1.0).
@@ -329,18 +320,8 @@ pub fn document() -> String {
     let metrics = Metrics::new();
     let mut descriptions = metrics.describe().collect::<Vec<_>>();
     descriptions.sort_by(|one, other| one.name.cmp(&other.name));
-    for Description {
-        name,
-        kind,
-        labels,
-        help,
-    } in descriptions
-    {
-        let labels = labels
-            .iter()
-            .map(|label| format!("`{label}`"))
-            .collect::<Vec<_>>()
-            .join(", ");
+    for Description { name, kind, labels, help } in descriptions {
+        let labels = labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
         // Writing to a String cannot fail.
         let _ = writeln!(page, "| `{name}` | {kind} | {labels} | {help} |");
     }
@@ -380,32 +361,18 @@ mod tests {
         let metrics = used();
         let page = metrics.encode();
         assert!(page.ends_with("# EOF\n"), "{page}");
-        let mut types = page
-            .lines()
-            .filter_map(|line| line.strip_prefix("# TYPE "))
-            .collect::<Vec<_>>();
+        let mut types = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect::<Vec<_>>();
         types.sort_unstable();
         let mut described = metrics
             .describe()
-            .map(|Description { name, kind, .. }| {
-                format!("{} {kind}", name.strip_suffix("_total").unwrap_or(name))
-            })
+            .map(|Description { name, kind, .. }| format!("{} {kind}", name.strip_suffix("_total").unwrap_or(name)))
             .collect::<Vec<_>>();
         described.sort_unstable();
         assert_eq!(types, described);
-        for Description { name, labels, .. } in metrics
-            .describe()
-            .filter(|metric| !metric.labels.is_empty())
-        {
-            let sample = page
-                .lines()
-                .find(|line| line.starts_with(name))
-                .expect("a sample");
+        for Description { name, labels, .. } in metrics.describe().filter(|metric| !metric.labels.is_empty()) {
+            let sample = page.lines().find(|line| line.starts_with(name)).expect("a sample");
             for label in labels {
-                assert!(
-                    sample.contains(&format!("{label}=\"")),
-                    "{sample} lacks {label}"
-                );
+                assert!(sample.contains(&format!("{label}=\"")), "{sample} lacks {label}");
             }
         }
     }
@@ -421,10 +388,7 @@ mod tests {
             "moodstream_transactions_total{result=\"fenced\"} 0",
             "moodstream_session_info{provider=\"cpu\",model=\"starter\",hash=\"abc\",library_version=\"1.32.0\"} 1",
         ] {
-            assert!(
-                page.lines().any(|line| line == sample),
-                "{sample} is not in\n{page}"
-            );
+            assert!(page.lines().any(|line| line == sample), "{sample} is not in\n{page}");
         }
     }
 
@@ -436,14 +400,8 @@ mod tests {
         }
         let page = metrics.encode();
         for (seconds, stage) in (1..).zip(Stage::ALL) {
-            let sum = format!(
-                "moodstream_stage_seconds_sum{{stage=\"{}\"}} {seconds}.0",
-                stage.name()
-            );
-            assert!(
-                page.lines().any(|line| line == sum),
-                "{sum} is not in\n{page}"
-            );
+            let sum = format!("moodstream_stage_seconds_sum{{stage=\"{}\"}} {seconds}.0", stage.name());
+            assert!(page.lines().any(|line| line == sum), "{sum} is not in\n{page}");
         }
     }
 
@@ -453,19 +411,13 @@ mod tests {
         metrics.lag("posts", 1, 1, Duration::ZERO);
         metrics.forget_partition("posts", 0);
         let page = metrics.encode();
-        assert!(
-            !page.contains("partition=\"0\"") && page.contains("partition=\"1\""),
-            "{page}"
-        );
+        assert!(!page.contains("partition=\"0\"") && page.contains("partition=\"1\""), "{page}");
     }
 
     #[test]
     fn only_the_latest_session_is_exported() {
         let metrics = used();
         metrics.session("cuda", "starter", "abc", "1.32.0");
-        assert_eq!(
-            metrics.encode().matches("moodstream_session_info{").count(),
-            1
-        );
+        assert_eq!(metrics.encode().matches("moodstream_session_info{").count(), 1);
     }
 }

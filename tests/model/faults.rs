@@ -12,18 +12,12 @@ fn is_right(verdict: &Verdict, text: &str) -> bool {
         return false;
     };
     let pairs = scored.scores.iter().zip(expected(text));
-    scored.scores.len() == 2
-        && pairs
-            .into_iter()
-            .all(|(a, b)| (f64::from(*a) - b).abs() < 1e-6)
+    scored.scores.len() == 2 && pairs.into_iter().all(|(a, b)| (f64::from(*a) - b).abs() < 1e-6)
 }
 
 fn failed(classified: &Classified) -> Vec<usize> {
     let verdicts = classified.verdicts.iter().enumerate();
-    verdicts
-        .filter(|(_, v)| matches!(v, Verdict::Failed { .. }))
-        .map(|(index, _)| index)
-        .collect()
+    verdicts.filter(|(_, v)| matches!(v, Verdict::Failed { .. })).map(|(index, _)| index).collect()
 }
 
 #[test]
@@ -42,10 +36,7 @@ fn only_the_text_that_breaks_the_model_fails() {
     let classified = lane.classify(&borrowed).expect("the model is up");
     assert_eq!(failed(&classified), [17]);
     for (index, verdict) in classified.verdicts.iter().enumerate() {
-        assert!(
-            index == 17 || is_right(verdict, &texts[index]),
-            "text {index}: {verdict:?}"
-        );
+        assert!(index == 17 || is_right(verdict, &texts[index]), "text {index}: {verdict:?}");
     }
 }
 
@@ -54,9 +45,7 @@ fn a_score_that_is_no_number_fails_its_text_and_its_duplicates_and_is_not_rememb
     let loaded = load_bundle(Tiny::default().write().path(), 1, 100).expect("loads");
     let mut lane = loaded.classifier.lane().expect("a lane");
     for _ in 0..2 {
-        let classified = lane
-            .classify(&["good", "nan", "bad", "nan"])
-            .expect("the model is up");
+        let classified = lane.classify(&["good", "nan", "bad", "nan"]).expect("the model is up");
         assert_eq!(failed(&classified), [1, 3]);
         assert_eq!(classified.cost.duplicates, 1);
         assert!(is_right(&classified.verdicts[0], "good"));
@@ -69,64 +58,35 @@ fn a_score_that_is_no_number_fails_its_text_and_its_duplicates_and_is_not_rememb
 fn the_reason_of_a_failure_holds_none_of_the_text() {
     let loaded = load_bundle(Tiny::default().write().path(), 1, 0).expect("loads");
     let mut lane = loaded.classifier.lane().expect("a lane");
-    let classified = lane
-        .classify(&["broken secretword"])
-        .expect("the model is up");
-    let Verdict::Failed { reason } = &classified.verdicts[0] else {
-        panic!("it is broken")
-    };
-    assert!(
-        !reason.is_empty() && !reason.contains("secretword"),
-        "{reason}"
-    );
+    let classified = lane.classify(&["broken secretword"]).expect("the model is up");
+    let Verdict::Failed { reason } = &classified.verdicts[0] else { panic!("it is broken") };
+    assert!(!reason.is_empty() && !reason.contains("secretword"), "{reason}");
 }
 
 #[test]
 fn equal_and_recent_texts_are_run_once_and_the_cost_says_so() {
     let loaded = load_bundle(Tiny::default().write().path(), 1, 100).expect("loads");
     let mut lane = loaded.classifier.lane().expect("a lane");
-    let cost = lane
-        .classify(&["good", "bad", "good", "good bad"])
-        .expect("the model is up")
-        .cost;
-    assert_eq!(
-        (cost.duplicates, cost.cache_hits, cost.tokens),
-        (1, 0, 3 + 3 + 4)
-    );
+    let cost = lane.classify(&["good", "bad", "good", "good bad"]).expect("the model is up").cost;
+    assert_eq!((cost.duplicates, cost.cache_hits, cost.tokens), (1, 0, 3 + 3 + 4));
     assert!(cost.padded_tokens >= cost.tokens && cost.micro_batches >= 1);
     assert!(cost.busy > std::time::Duration::ZERO && cost.infer >= cost.busy / 2);
-    let classified = lane
-        .classify(&["bad", "good", "bad"])
-        .expect("the model is up");
+    let classified = lane.classify(&["bad", "good", "bad"]).expect("the model is up");
     let cost = classified.cost;
-    assert_eq!(
-        (
-            cost.duplicates,
-            cost.cache_hits,
-            cost.tokens,
-            cost.micro_batches
-        ),
-        (1, 2, 0, 0)
-    );
+    assert_eq!((cost.duplicates, cost.cache_hits, cost.tokens, cost.micro_batches), (1, 2, 0, 0));
     assert!(is_right(&classified.verdicts[1], "good") && is_right(&classified.verdicts[2], "bad"));
 }
 
 #[test]
 fn a_model_whose_scores_depend_on_the_batch_merges_and_remembers_nothing() {
-    let mut tiny = Tiny {
-        graph: "batch_dependent",
-        ..Tiny::default()
-    };
+    let mut tiny = Tiny { graph: "batch_dependent", ..Tiny::default() };
     tiny.manifest["precision"] = "int8".into();
     tiny.manifest["tolerance"] = serde_json::json!({"mean": 0.005, "max": 0.05});
     let loaded = load_bundle(tiny.write().path(), 1, 100).expect("loads");
     assert!(!loaded.verification.batch_independent);
     let mut lane = loaded.classifier.lane().expect("a lane");
     for _ in 0..2 {
-        let cost = lane
-            .classify(&["good", "good"])
-            .expect("the model is up")
-            .cost;
+        let cost = lane.classify(&["good", "good"]).expect("the model is up").cost;
         assert_eq!((cost.duplicates, cost.cache_hits, cost.tokens), (0, 0, 6));
     }
 }
@@ -154,13 +114,7 @@ fn lanes_that_share_a_pool_each_get_their_own_answers_in_order() {
                 let mut own = loaded.classifier.lane().expect("a lane");
                 for round in 0..20 {
                     let texts: Vec<String> = (0..60)
-                        .map(|n| {
-                            format!(
-                                "{}{}",
-                                "good ".repeat((n + lane) % 5),
-                                "bad ".repeat((n * round) % 6)
-                            )
-                        })
+                        .map(|n| format!("{}{}", "good ".repeat((n + lane) % 5), "bad ".repeat((n * round) % 6)))
                         .collect();
                     let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
                     let classified = own.classify(&borrowed).expect("the model is up");
@@ -178,8 +132,7 @@ fn dropping_the_classifier_and_its_lanes_ends_the_session_threads() {
     let loaded = load_bundle(Tiny::default().write().path(), 2, 0).expect("loads");
     let mut lane = loaded.classifier.lane().expect("a lane");
     drop(loaded);
-    lane.classify(&["good"])
-        .expect("a lane keeps the pool alive");
+    lane.classify(&["good"]).expect("a lane keeps the pool alive");
     // Joins them: it hangs, and the test with it, if one does not end.
     drop(lane);
 }

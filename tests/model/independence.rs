@@ -18,21 +18,11 @@ fn golden_scores_hold_alone_in_any_batch_and_in_any_order() {
     let bundle = Bundle::open(&starter()).expect("the starter model");
     let loaded = load_bundle(&starter(), 2, 0).expect("the starter model loads");
     let texts: Vec<&str> = bundle.golden.iter().map(|golden| &*golden.text).collect();
-    let expected: Vec<Vec<f32>> = bundle
-        .golden
-        .iter()
-        .map(|golden| golden.scores.clone())
-        .collect();
+    let expected: Vec<Vec<f32>> = bundle.golden.iter().map(|golden| golden.scores.clone()).collect();
 
-    let alone: Vec<Vec<f32>> = texts
-        .iter()
-        .flat_map(|text| scores(&loaded, &[text]))
-        .collect();
+    let alone: Vec<Vec<f32>> = texts.iter().flat_map(|text| scores(&loaded, &[text])).collect();
     let promised = largest_difference(&alone, &expected);
-    assert!(
-        f64::from(promised) <= bundle.manifest.tolerance.max,
-        "off by {promised}"
-    );
+    assert!(f64::from(promised) <= bundle.manifest.tolerance.max, "off by {promised}");
 
     let together = scores(&loaded, &texts);
     assert!(largest_difference(&alone, &together) <= TOLERANCE);
@@ -45,19 +35,14 @@ fn golden_scores_hold_alone_in_any_batch_and_in_any_order() {
     // Every stride gives each text other neighbours, and a long text more padding.
     let long = "what a day ".repeat(60);
     for stride in [3, 7, 11] {
-        let order: Vec<usize> = (0..stride)
-            .flat_map(|first| (first..texts.len()).step_by(stride))
-            .collect();
+        let order: Vec<usize> = (0..stride).flat_map(|first| (first..texts.len()).step_by(stride)).collect();
         for group in order.chunks(stride + 5) {
             let mut batch: Vec<&str> = group.iter().map(|&index| texts[index]).collect();
             batch.push(&long);
             let mut found = scores(&loaded, &batch);
             found.pop();
             let expected: Vec<Vec<f32>> = group.iter().map(|&index| alone[index].clone()).collect();
-            assert!(
-                largest_difference(&expected, &found) <= TOLERANCE,
-                "stride {stride}"
-            );
+            assert!(largest_difference(&expected, &found) <= TOLERANCE, "stride {stride}");
         }
     }
 }
@@ -67,8 +52,5 @@ fn the_starter_model_is_shown_to_be_batch_independent_and_flips_few_labels() {
     let loaded = load_bundle(&starter(), 1, 0).expect("the starter model loads");
     let seen = &loaded.verification;
     assert!(seen.batch_independent, "{seen}");
-    assert!(
-        seen.texts >= 16 && seen.labels_flipped <= seen.texts / 10,
-        "{seen}"
-    );
+    assert!(seen.texts >= 16 && seen.labels_flipped <= seen.texts / 10, "{seen}");
 }

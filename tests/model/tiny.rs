@@ -20,12 +20,7 @@ pub(crate) struct Tiny {
 
 impl Default for Tiny {
     fn default() -> Self {
-        Self {
-            graph: "tiny",
-            tokenizer: tokenizer(),
-            manifest: manifest(),
-            golden_off_by: 0.0,
-        }
+        Self { graph: "tiny", tokenizer: tokenizer(), manifest: manifest(), golden_off_by: 0.0 }
     }
 }
 
@@ -65,11 +60,7 @@ impl Tiny {
 pub(crate) fn expected(text: &str) -> [f64; 2] {
     let mut logits = [0.0, 0.0];
     for word in text.split_whitespace() {
-        let worth = WORTH
-            .iter()
-            .find(|(known, _)| *known == word)
-            .expect("a known word")
-            .1;
+        let worth = WORTH.iter().find(|(known, _)| *known == word).expect("a known word").1;
         logits = [logits[0] + worth[0], logits[1] + worth[1]];
     }
     logits.map(|logit| 1.0 / (1.0 + f64::exp(-logit)))

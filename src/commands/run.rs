@@ -1,0 +1,88 @@
+//! `moodstream run`: the worker as a service.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Config;
+use crate::inference::{self, Classifier};
+use crate::telemetry::{AdminServer, Metrics, Readiness, logging};
+use crate::worker::Worker;
+
+/// Exit code of a process that a second signal ended.
+const INTERRUPTED: u8 = 130;
+
+/// Labels until a signal says stop.
+pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
+    logging::init(&config.log)?;
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("service")
+        .enable_all()
+        .build()
+        .context("no service threads can be started")?;
+    runtime.block_on(serve(Arc::new(config)))
+}
+
+async fn serve(config: Arc<Config>) -> anyhow::Result<ExitCode> {
+    let metrics = Arc::new(Metrics::new());
+    let readiness = Readiness::new(metrics.ready.clone());
+    let mut stop = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
+    let admin = match config.admin.listen.as_str() {
+        "" => None,
+        listen => Some(AdminServer::start(listen, metrics.clone(), readiness.clone()).await?),
+    };
+    if let Some(admin) = &admin {
+        tracing::info!(address = %admin.address(), "admin server listening");
+    }
+    let (classifier, sessions) = {
+        let (config, metrics) = (config.clone(), metrics.clone());
+        tokio::task::spawn_blocking(move || classifier(&config, &metrics))
+            .await
+            .context("loading the model panicked")??
+    };
+    let mut worker = Worker::start(config.clone(), &*classifier, sessions, &metrics, &readiness).await?;
+    readiness.clear(Readiness::STARTING);
+    tracing::info!(
+        lanes = config.worker.lanes,
+        group = config.kafka.group,
+        from = config.input.topics.join(","),
+        to = config.output.topic,
+        delivery = ?config.kafka.delivery,
+        "labelling"
+    );
+    tokio::select! {
+        () = worker.watch() => tracing::error!("a lane ended; stopping the rest"),
+        _ = stop.recv() => tracing::info!("SIGTERM: finishing the batches in hand"),
+        _ = interrupt.recv() => tracing::info!("interrupted: finishing the batches in hand; again to end at once"),
+    }
+    readiness.set("worker", "stopping");
+    let stopped = tokio::select! {
+        stopped = worker.stop() => stopped,
+        _ = stop.recv() => return Ok(ExitCode::from(INTERRUPTED)),
+        _ = interrupt.recv() => return Ok(ExitCode::from(INTERRUPTED)),
+    };
+    if let Some(admin) = admin {
+        admin.stop().await;
+    }
+    stopped?;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The model that the configuration names, verified.
+fn classifier(config: &Config, metrics: &Metrics) -> anyhow::Result<(Arc<dyn Classifier>, usize)> {
+    #[cfg(feature = "fault-injection")]
+    if let Some(stand_in) = inference::faulty::FaultyClassifier::from_env().map_err(anyhow::Error::msg)? {
+        tracing::warn!("a stand-in classifier for tests takes the model's place");
+        return Ok((Arc::new(stand_in), 1));
+    }
+    let loaded = inference::load(&config.model, &config.inference)?;
+    let model = loaded.classifier.model();
+    metrics.session(loaded.provider, &model.id, &model.hash, &loaded.library.version);
+    Ok((loaded.classifier, loaded.sessions))
+}
