@@ -160,6 +160,8 @@ impl Group {
     pub(crate) fn ends(&self, topics: &[(&str, i32)]) -> Option<BTreeMap<Partition, i64>> {
         let mut ends = BTreeMap::new();
         for &(topic, count) in topics {
+            // Partitions that were added are unknown to the client until it asks.
+            self.consumer.fetch_metadata(Some(topic), Duration::from_secs(5)).ok()?;
             for partition in 0..count {
                 let (_, end) = self.consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)).ok()?;
                 ends.insert((topic.to_owned(), partition), end);

@@ -137,13 +137,13 @@ impl Worker {
         get(address, path)
     }
 
-    /// Waits until `/readyz` answers 503, and returns what it says.
-    pub(crate) fn wait_not_ready(&mut self, deadline: Duration) -> String {
+    /// Waits until `/readyz` answers 503 and gives this reason.
+    pub(crate) fn wait_not_ready(&mut self, reason: &str, deadline: Duration) {
         let address = self.admin();
-        eventually(deadline, &format!("{} is not ready", self.name), || {
+        eventually(deadline, &format!("/readyz of {} answers 503: {reason}", self.name), || {
             let (status, body) = get(address, "/readyz")?;
-            (status == 503).then_some(body)
-        })
+            (status == 503 && body.contains(reason)).then_some(())
+        });
     }
 
     /// Sum of the samples of a metric whose labels hold `labels` (such as `cause="out_of_range"`).
