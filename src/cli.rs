@@ -204,16 +204,19 @@ pub enum BenchCommand {
     /// Measure one lane on a real broker with a classifier that does nothing.
     ///
     /// Makes topics and a group of its own.
-    #[command(after_help = concat!("Example:\n  moodstream bench lane --posts 500000 --batch 4096\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
+    #[command(after_help = concat!("Example:\n  moodstream bench lane posts.jsonl --posts 500000 --batch 4096\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
     Lane(BenchLaneArgs),
     /// Measure the whole pipeline against the model alone, as a ratio in one run.
-    #[command(after_help = concat!("Example:\n  moodstream bench pipeline --seconds 30\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
+    #[command(after_help = concat!("Example:\n  moodstream bench pipeline posts.jsonl --seconds 30\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
     Pipeline(BenchPipelineArgs),
 }
 
 /// Options of `bench lane`.
 #[derive(Debug, Args)]
 pub struct BenchLaneArgs {
+    /// JSON lines with posts; texts seen before are left out.
+    #[arg(value_name = "FILE")]
+    pub input: PathBuf,
     /// Posts to label.
     #[arg(long, value_name = "N", default_value = "500000")]
     pub posts: NonZeroU64,
@@ -231,6 +234,9 @@ pub struct BenchLaneArgs {
 /// Options of `bench pipeline`.
 #[derive(Debug, Args)]
 pub struct BenchPipelineArgs {
+    /// JSON lines with posts; texts seen before are left out.
+    #[arg(value_name = "FILE")]
+    pub input: PathBuf,
     /// How long to measure each of the two.
     #[arg(long, value_name = "N", default_value = "20")]
     pub seconds: NonZeroU32,

@@ -1,5 +1,6 @@
 //! moodstream labels a Kafka topic of social-media posts with the emotions they express, exactly once.
 
+pub mod bench;
 pub mod cli;
 pub mod commands;
 #[cfg(test)]

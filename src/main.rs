@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use moodstream::{cli, commands};
 
+#[expect(clippy::print_stderr, reason = "the one place that prints errors")]
 fn main() -> ExitCode {
     commands::dispatch(&cli::Cli::parse()).unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

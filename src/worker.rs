@@ -19,7 +19,7 @@ use crate::lane::{Lane, LaneError, Shared};
 use crate::telemetry::{Metrics, Readiness};
 
 /// A lane that has not come round for this long is stuck: the worker is not ready.
-const STUCK: Duration = Duration::from_secs(60);
+const STUCK: Duration = Duration::from_mins(1);
 /// How often the lanes are looked at.
 const WATCH: Duration = Duration::from_secs(1);
 

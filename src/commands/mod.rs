@@ -1,5 +1,6 @@
 //! What each command does. A module per command; errors carry their context up to `main`.
 
+mod bench;
 mod run;
 mod schema;
 
@@ -13,6 +14,7 @@ use crate::cli::{Cli, Command};
 /// Whatever kept the command from being done; [`crate::cli::exit_code`] turns it into an exit code.
 pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
+        Command::Bench(command) => bench::run(command, cli.load_config()?),
         Command::Run(_) => run::run(cli.load_config()?),
         Command::Schema { of } => schema::run(*of),
         other => anyhow::bail!("{other:?} is not wired up"),

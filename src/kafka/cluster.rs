@@ -7,6 +7,7 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::groups::{GroupInfo, GroupMemberInfo};
 use sha2::{Digest, Sha256};
 
 use super::Clients;
@@ -189,14 +190,15 @@ impl Cluster {
         let timeout = Duration::from_secs(5);
         let listed = client.and_then(|client| client.fetch_group_list(Some(&self.config.kafka.group), timeout));
         let Ok(listed) = listed else { return String::new() };
-        let members = listed.groups().iter().flat_map(|group| group.members());
+        let mut members = listed.groups().iter().flat_map(GroupInfo::members);
         let host =
-            members.filter(|member| member.client_id() == names.transactional_id).map(|m| m.client_host()).next();
+            members.find(|member| member.client_id() == names.transactional_id).map(GroupMemberInfo::client_host);
         format!(
-            "; another worker has worker.instance = \"{}\" (transactional.id {}{}): give each worker a name of its own",
+            "; either this worker stood still for longer than kafka.session_timeout, or another one has \
+             worker.instance = \"{}\" too (transactional.id {}{}): each worker needs a name of its own",
             self.instance,
             names.transactional_id,
-            host.map(|host| format!(", on host {host}")).unwrap_or_default()
+            host.map(|host| format!(", now used from {host}")).unwrap_or_default()
         )
     }
 

@@ -28,7 +28,8 @@ use crate::telemetry::Metrics;
 struct Membership {
     /// Counts every assignment and revocation.
     epoch: u64,
-    assigned: Vec<Partition>,
+    /// `None` between a revocation and the next assignment.
+    assigned: Option<Vec<Partition>>,
 }
 
 /// What librdkafka calls back.
@@ -68,7 +69,7 @@ impl ConsumerContext for Callbacks {
         self.lag.clear();
         if let Ok(mut membership) = self.membership.lock() {
             membership.epoch += 1;
-            membership.assigned = if assigned { list(partitions) } else { Vec::new() };
+            membership.assigned = assigned.then(|| list(partitions));
         }
     }
 }
@@ -119,8 +120,9 @@ impl LaneConsumer {
         self.base.context().membership.lock().map_or(0, |membership| membership.epoch)
     }
 
-    pub(crate) fn assigned(&self) -> Vec<Partition> {
-        self.base.context().membership.lock().map(|membership| membership.assigned.clone()).unwrap_or_default()
+    /// This lane's partitions; `None` while the group rebalances.
+    pub(crate) fn assigned(&self) -> Option<Vec<Partition>> {
+        self.base.context().membership.lock().ok()?.assigned.clone()
     }
 
     /// Reads from these offsets, and only from these partitions; what was fetched before is dropped.

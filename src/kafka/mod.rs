@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use client::base as client;
 pub use cluster::{Cluster, ClusterError};
 pub(crate) use consumer::LaneConsumer;
 pub(crate) use dead_letter::{Death, FRAMING, Original, Stage, header_bytes, letter};
@@ -40,10 +41,12 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Whether an input topic has another id than `notes` say: it was made anew under this lane.
-    pub(crate) fn is_recreated(&self, notes: &BTreeMap<String, Note>) -> Result<bool, BrokerError> {
-        let now = self.cluster.topic_ids(&self.consumer)?;
-        Ok(notes.iter().any(|(topic, note)| now.get(topic).is_some_and(|id| !id.is_empty() && *id != note.topic_id)))
+    /// The ids of the input topics.
+    ///
+    /// # Errors
+    /// When a topic is gone or the broker does not answer.
+    pub(crate) fn check_topics(&self) -> Result<BTreeMap<String, String>, BrokerError> {
+        self.cluster.topic_ids(&self.consumer)
     }
 
     /// Throws the producer away and makes a new one of the same name, which settles what the old one left open.

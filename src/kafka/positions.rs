@@ -227,6 +227,7 @@ mod tests {
         Partition { topic: "posts".into(), number }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as the facts hold it")]
     fn committed(offset: i64, topic_id: &str, partitions: i32) -> Option<Committed> {
         Some(Committed { offset, note: Some(Note { topic_id: topic_id.into(), partitions }) })
     }

@@ -286,13 +286,13 @@ mod tests {
     fn only_retriable_errors_are_tried_again_and_not_for_ever() {
         let retriable = || BrokerError { retriable: true, ..BrokerError::local("busy") };
         let mut calls = 0;
-        let done = retry(Duration::from_secs(60), |_| {
+        let done = retry(Duration::from_mins(1), |_| {
             calls += 1;
             if calls < 3 { Err(retriable()) } else { Ok(()) }
         });
         assert!(done.is_ok() && calls == 3);
         let mut calls = 0;
-        let refused = retry(Duration::from_secs(60), |_| {
+        let refused = retry(Duration::from_mins(1), |_| {
             calls += 1;
             Err(BrokerError::local("no"))
         });

@@ -9,8 +9,9 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::BorrowedMessage;
 
 use super::label::{Fate, Polled};
+use super::session::{Ended, Reading, Slot};
 use super::tally::Tally;
-use super::{Ended, IDLE, Lane, Reading, Slot, Uncertain};
+use super::{IDLE, Lane, Uncertain};
 use crate::fault;
 use crate::inference::Cost;
 use crate::kafka::{Broken, BrokerError, Clients, LaneConsumer, Partition, Publisher};
@@ -18,21 +19,7 @@ use crate::telemetry::{Stage, TransactionResult};
 
 impl Lane {
     /// Gathers one batch and sees it through. `None`: there was nothing to do.
-    pub(super) fn batch(
-        &mut self,
-        clients: &mut Clients,
-        reading: &mut Reading,
-        probing: bool,
-        uncertain: &mut Option<Uncertain>,
-    ) -> Option<Ended> {
-        if reading.checked.elapsed() >= self.shared.config.kafka.topic_check_interval.0 {
-            reading.checked = Instant::now();
-            match clients.is_recreated(&reading.notes) {
-                Ok(true) => return Some(Ended::Rewind("an input topic was made anew".to_owned())),
-                Ok(false) => {}
-                Err(error) => tracing::warn!(lane = self.index, %error, "the input topics' ids cannot be checked"),
-            }
-        }
+    pub(super) fn batch(&mut self, clients: &mut Clients, reading: &mut Reading) -> Option<Ended> {
         let Clients { consumer, publisher, .. } = clients;
         let batch = match self.gather(consumer, reading) {
             Ok(batch) if batch.is_empty() => return None,
@@ -42,7 +29,8 @@ impl Lane {
         fault::point("polled");
         let (decoded, took) = self.labeller.decode(&batch);
         self.shared.metrics.stage(Stage::Decode, took);
-        let trips = if probing { self.breaker.probe_trips(decoded.bad()) } else { self.breaker.trips(decoded.bad()) };
+        let trips =
+            if reading.probe { self.breaker.probe_trips(decoded.bad()) } else { self.breaker.trips(decoded.bad()) };
         if trips {
             self.breaker.forget();
             self.shared.metrics.breaker_trips.inc();
@@ -74,7 +62,7 @@ impl Lane {
                 let fenced = error.is_fenced();
                 let result = if fenced { TransactionResult::Fenced } else { TransactionResult::Ambiguous };
                 self.shared.metrics.transaction(result);
-                *uncertain = Some(Uncertain { ends, tally });
+                self.uncertain = Some(Uncertain { ends, tally });
                 Some(Ended::Renew(error))
             }
         }
@@ -189,6 +177,7 @@ impl Lane {
             .batch_size_limit
             .of([&self.index.to_string()])
             .set(i64::try_from(self.size.limit()).unwrap_or(i64::MAX));
+        metrics.session_busy_seconds.inc_by(cost.busy.as_secs_f64());
         metrics.tokens.inc_by(cost.tokens as u64);
         metrics.padded_tokens.inc_by(cost.padded_tokens as u64);
         metrics.cache_hits.inc_by(cost.cache_hits as u64);

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use rdkafka::Message;
 use rdkafka::message::OwnedHeaders;
 
-use super::Slot;
 use super::label::{Fate, Polled};
+use super::session::Slot;
 use super::tally::Tally;
 use crate::config::Config;
 use crate::inference::{ModelInfo, Scored};
@@ -134,24 +134,23 @@ impl Editor {
 
     fn write(&mut self, polled: &Polled<'_>, content: &Content<'_>, model: &ModelInfo) -> serde_json::Result<()> {
         let message = &polled.message;
-        let (post, scored, skip_reason) = match content {
+        let (post, labelled, skip_reason) = match content {
             Content::Labelled(post, scored) => (post, Some(scored), None),
             Content::Skipped(post, reason) => (post, None, Some(*reason)),
         };
-        let scores = scored.map(|scored| Scores { labels: &model.labels, scores: &scored.scores });
+        let scores = labelled.map(|scored| Scores { labels: &model.labels, scores: &scored.scores });
         let (text, text_hash) = self.disclosure.text(&post.text);
         let (event_time, time_source) = EventTime::decide(post.created_at.as_ref(), polled.timestamp);
         let place;
-        let id = match &post.id {
-            Some(id) => id.as_str(),
-            None => {
-                place = format!("{}/{}/{}", message.topic(), message.partition(), message.offset());
-                &place
-            }
+        let id = if let Some(id) = &post.id {
+            id.as_str()
+        } else {
+            place = format!("{}/{}/{}", message.topic(), message.partition(), message.offset());
+            &place
         };
         let record = LabelledPost {
             v: FORMAT_VERSION,
-            status: if scored.is_some() { Status::Labelled } else { Status::Skipped },
+            status: if labelled.is_some() { Status::Labelled } else { Status::Skipped },
             skip_reason,
             id,
             text,
@@ -165,8 +164,8 @@ impl Editor {
             extra: &post.extra,
             labels: scores.as_ref().map(|scores| scores.given(&model.thresholds)),
             scores,
-            token_count: scored.map(|scored| scored.token_count),
-            truncated: scored.is_some_and(|scored| scored.truncated),
+            token_count: labelled.map(|scored| scored.token_count),
+            truncated: labelled.is_some_and(|scored| scored.truncated),
             model: ModelRef::from(model),
             source: Source {
                 topic: message.topic(),

@@ -111,6 +111,8 @@ pub struct Metrics {
     pub batch_size_limit: Labelled<Gauge, 1>,
     /// Tokens run through the model.
     pub tokens: Counter,
+    /// Time that sessions were at work.
+    pub session_busy_seconds: Counter<f64, AtomicU64>,
     /// The same with padding.
     pub padded_tokens: Counter,
     /// Texts answered by the cache.
@@ -150,7 +152,6 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Every metric at zero.
-    #[expect(clippy::too_many_lines, reason = "a table: one declaration per metric")]
     #[must_use]
     pub fn new() -> Self {
         let mut declare = Declarations::new();
@@ -211,6 +212,11 @@ impl Metrics {
             padded_tokens: declare.plain(
                 "padded_tokens",
                 "Tokens run through the model with padding; 1 - tokens / padded tokens is the waste",
+                Counter::default(),
+            ),
+            session_busy_seconds: declare.plain(
+                "session_busy_seconds",
+                "Time that the model's sessions were at work, all sessions together",
                 Counter::default(),
             ),
             cache_hits: declare.plain("cache_hits", "Texts whose scores were still known", Counter::default()),

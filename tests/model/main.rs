@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use moodstream::config::{Bytes, Inference, Model, Provider};
 use moodstream::inference::{Loaded, ModelError, Verdict, load};
 
-/// Loads a bundle on the processor.
-fn load_bundle(path: &Path, sessions: usize, cache_entries: usize) -> Result<Loaded, ModelError> {
-    let inference = Inference {
+/// The processor, and a budget that cuts even small batches.
+fn settings(sessions: usize, cache_entries: usize) -> Inference {
+    Inference {
         library: PathBuf::new(),
         provider: Provider::Cpu,
         device: 0,
@@ -23,9 +23,13 @@ fn load_bundle(path: &Path, sessions: usize, cache_entries: usize) -> Result<Loa
         sessions,
         token_budget: NonZeroUsize::new(512).expect("not zero"),
         cache_entries,
-    };
+    }
+}
+
+/// Loads a bundle on the processor.
+fn load_bundle(path: &Path, sessions: usize, cache_entries: usize) -> Result<Loaded, ModelError> {
     let path = path.to_path_buf();
-    load(&Model { path }, &inference)
+    load(&Model { path }, &settings(sessions, cache_entries))
 }
 
 /// The scores of texts, all of which the model must be able to score.

@@ -1,9 +1,13 @@
 //! A model that is not what its manifest says never starts, and the message says what differs.
 
+use std::path::Path;
+
+use moodstream::config::{Model, Provider};
+use moodstream::inference::{ModelError, load};
 use serde_json::json;
 
-use crate::load_bundle;
 use crate::tiny::Tiny;
+use crate::{load_bundle, settings};
 
 #[track_caller]
 fn refused(tiny: Tiny, parts: &[&str]) {
@@ -100,4 +104,20 @@ fn a_file_that_is_no_graph_is_refused() {
     std::fs::write(&manifest, value.to_string()).expect("file");
     let error = load_bundle(folder.path(), 1, 0).err().expect("refused").to_string();
     assert!(error.contains("model.onnx"), "{error}");
+}
+
+#[test]
+fn cuda_that_cannot_be_had_is_an_error_and_never_the_processor_instead() {
+    let folder = Tiny::default().write();
+    let path = folder.path().to_path_buf();
+    let mut inference = settings(1, 0);
+    inference.provider = Provider::Cuda;
+    // The library for processors, which has no CUDA.
+    inference.library = Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps/onnxruntime");
+    let error = load(&Model { path }, &inference).err().expect("refused");
+    assert!(matches!(error, ModelError::Provider { .. }), "{error:?}");
+    assert!(
+        error.to_string().contains("inference.provider = \"cuda\""),
+        "{error}"
+    );
 }

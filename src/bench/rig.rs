@@ -1,0 +1,166 @@
+//! Topics of the benchmark's own, filled with distinct posts, and a worker on them.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use crate::config::{Config, Start};
+use crate::inference::Classifier;
+use crate::kafka;
+use crate::post::{Decoded, Mapping};
+use crate::telemetry::{Metrics, Outcome, Readiness};
+use crate::worker::Worker;
+
+/// How long anything may stand still before a benchmark gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Posts to measure with: JSON records with distinct texts.
+pub struct Posts {
+    records: Vec<Vec<u8>>,
+    texts: Vec<String>,
+}
+
+impl Posts {
+    /// Reads JSON lines; records that are no posts, and texts seen before, are left out.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no post.
+    pub fn read(file: &Path, config: &Config) -> anyhow::Result<Self> {
+        let text = std::fs::read(file).with_context(|| format!("cannot read the posts in {}", file.display()))?;
+        let mapping = Mapping::new(&config.input);
+        let (mut posts, mut seen) = (Self { records: Vec::new(), texts: Vec::new() }, HashSet::new());
+        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            if let Ok(Decoded::Post(post)) = mapping.decode(Some(line))
+                && !post.text.trim().is_empty()
+                && seen.insert(post.text.clone())
+            {
+                posts.records.push(line.to_vec());
+                posts.texts.push(post.text);
+            }
+        }
+        if posts.texts.is_empty() {
+            bail!("{} holds no post at input.fields.text = \"{}\"", file.display(), config.input.fields.text);
+        }
+        Ok(posts)
+    }
+
+    /// The texts.
+    #[must_use]
+    pub fn texts(&self) -> Vec<&str> {
+        self.texts.iter().map(String::as_str).collect()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Whether there are none; never, once read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+}
+
+/// A topic full of posts, and where their labels go; removed at the end.
+pub(super) struct Rig {
+    pub(super) config: Config,
+    admin: AdminClient<DefaultClientContext>,
+    topics: [String; 3],
+}
+
+impl Rig {
+    /// Makes the topics and a configuration that uses them, with the cache off.
+    pub(super) async fn new(mut config: Config, partitions: i32) -> anyhow::Result<Self> {
+        let run = format!("moodstream-bench-{:08x}", RandomState::new().hash_one(std::process::id()) >> 32);
+        let topics = [format!("{run}-posts"), format!("{run}-labelled"), format!("{run}-dead")];
+        config.input.topics = vec![topics[0].clone()];
+        config.input.start = Start::Earliest;
+        config.output.topic.clone_from(&topics[1]);
+        config.dead_letter.topic.clone_from(&topics[2]);
+        config.kafka.group = run;
+        config.worker.instance = String::new();
+        config.inference.cache_entries = 0;
+        let admin: AdminClient<DefaultClientContext> = kafka::client(&config).create()?;
+        let new = topics.each_ref().map(|topic| NewTopic::new(topic, partitions, TopicReplication::Fixed(1)));
+        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
+        for made in admin.create_topics(&new, &options).await.context("no broker makes the benchmark's topics")? {
+            made.map_err(|(topic, code)| anyhow::anyhow!("topic {topic} cannot be made: {code}"))?;
+        }
+        Ok(Self { config, admin, topics })
+    }
+
+    /// Fills the input topic with `count` records, the posts again and again.
+    pub(super) fn fill(&self, posts: &Posts, count: usize, partitions: i32) -> anyhow::Result<()> {
+        let mut client = kafka::client(&self.config);
+        client.set("linger.ms", "20").set("compression.type", "lz4").set("queue.buffering.max.messages", "1000000");
+        let producer: BaseProducer = client.create()?;
+        for (index, record) in posts.records.iter().cycle().take(count).enumerate() {
+            let partition = i32::try_from(index)? % partitions;
+            let mut record = BaseRecord::<(), [u8]>::to(&self.topics[0]).partition(partition).payload(record);
+            loop {
+                match producer.send(record) {
+                    Ok(()) => break,
+                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                        producer.poll(Duration::from_millis(10));
+                        record = back;
+                    }
+                    Err((error, _)) => return Err(error.into()),
+                }
+            }
+        }
+        producer.flush(PATIENCE).context("the posts could not be produced")
+    }
+
+    /// Starts the worker on the filled topic.
+    pub(super) async fn work(&self, classifier: &dyn Classifier, sessions: usize) -> anyhow::Result<Run> {
+        let metrics = Arc::new(Metrics::new());
+        let readiness = Readiness::new(metrics.ready.clone());
+        let worker = Worker::start(Arc::new(self.config.clone()), classifier, sessions, &metrics, &readiness).await?;
+        Ok(Run { worker, metrics })
+    }
+
+    /// Removes the topics.
+    pub(super) async fn remove(self) -> anyhow::Result<()> {
+        let topics = self.topics.each_ref().map(String::as_str);
+        self.admin.delete_topics(&topics, &AdminOptions::new()).await?;
+        Ok(())
+    }
+}
+
+/// A worker at work.
+pub(super) struct Run {
+    pub(super) worker: Worker,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Run {
+    /// Posts labelled and committed so far.
+    pub(super) fn labelled(&self) -> u64 {
+        self.metrics.outcomes.of([Outcome::Labelled.name(), ""]).get()
+    }
+
+    /// Waits until `count` posts are labelled, or `until` is over; fails when nothing moves.
+    pub(super) async fn wait(&self, count: u64, until: Option<Instant>) -> anyhow::Result<()> {
+        let (mut last, mut moved) = (self.labelled(), Instant::now());
+        while last < count && until.is_none_or(|until| Instant::now() < until) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            let now = self.labelled();
+            if now > last {
+                (last, moved) = (now, Instant::now());
+            } else if moved.elapsed() > PATIENCE {
+                bail!("the worker has labelled nothing for {} s, {last} of {count} posts are done", PATIENCE.as_secs());
+            }
+        }
+        Ok(())
+    }
+}

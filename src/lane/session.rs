@@ -1,0 +1,272 @@
+//! What a lane does between two batches: join, ask the broker where to go on, read, hold.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::{Backoff, IDLE, Lane};
+use crate::kafka::{BrokerError, Clients, LaneConsumer, Lost, Note, Partition, Resumed};
+
+/// What a lane reads, since the broker said from where.
+pub(super) struct Reading {
+    pub(super) epoch: u64,
+    /// The next batch is to show whether what paused the lane is over.
+    pub(super) probe: bool,
+    pub(super) slots: Vec<Slot>,
+    pub(super) notes: BTreeMap<String, Note>,
+}
+
+impl Reading {
+    /// Whether a topic has another id than the one that is committed with its offsets.
+    fn is_recreated(&self, ids: &BTreeMap<String, String>) -> bool {
+        self.notes.iter().any(|(topic, note)| ids.get(topic).is_some_and(|id| !id.is_empty() && *id != note.topic_id))
+    }
+}
+
+/// A partition that a lane reads.
+pub(super) struct Slot {
+    pub(super) partition: Partition,
+    /// The next offset to poll.
+    pub(super) next: i64,
+    pub(super) output: Option<i32>,
+    pub(super) dead_letter: Option<i32>,
+}
+
+/// What a session does next.
+enum Stance {
+    /// Asks the broker where to go on, not before this time.
+    Resume {
+        /// The earliest time.
+        at: Instant,
+        /// One batch is to show whether what paused the lane is over.
+        probe: bool,
+    },
+    /// Reads and labels.
+    Read(Reading),
+    /// Reads nothing until this time, if ever; polling goes on.
+    Hold(Option<Instant>),
+}
+
+/// How a batch ended.
+pub(super) enum Ended {
+    /// Outputs and offsets are committed.
+    Committed,
+    /// Go on from the committed offsets.
+    Rewind(String),
+    /// Throw the producer away, then go on from the committed offsets.
+    Renew(BrokerError),
+    /// Stop reading for a while.
+    Hold(&'static str, String),
+}
+
+impl Lane {
+    /// The life of one pair of clients.
+    pub(super) fn session(&mut self, mut clients: Clients) -> Result<(), BrokerError> {
+        let ended = self.serve(&mut clients);
+        let config = &self.shared.config;
+        let leave = ended.is_ok() && config.worker.leave_group;
+        clients.close(leave, config.worker.shutdown_timeout.0);
+        ended
+    }
+
+    fn serve(&mut self, clients: &mut Clients) -> Result<(), BrokerError> {
+        self.shared.readiness.set(&self.condition, "joining the group");
+        let mut stance = Stance::Hold(None);
+        let mut epoch = clients.consumer.epoch();
+        let mut backoff = Backoff::default();
+        let mut checked = Instant::now();
+        while !self.stopping() {
+            if let Some(error) = clients.consumer.fatal() {
+                return Err(error);
+            }
+            self.heartbeat.store(Timestamp::now().as_millisecond(), Ordering::Relaxed);
+            if clients.consumer.epoch() != epoch {
+                epoch = clients.consumer.epoch();
+                stance = self.rebalanced(&clients.consumer);
+                continue;
+            }
+            if checked.elapsed() >= self.shared.config.kafka.topic_check_interval.0 {
+                checked = Instant::now();
+                stance = self.check_topics(clients, stance);
+            }
+            stance = match stance {
+                Stance::Hold(Some(until)) if Instant::now() >= until => Stance::Resume { at: until, probe: true },
+                Stance::Resume { at, probe } if Instant::now() >= at => {
+                    self.resume(clients, epoch, probe, &mut backoff)?
+                }
+                waiting @ (Stance::Hold(_) | Stance::Resume { .. }) => {
+                    // Nothing is assigned to read: whatever comes is stale. The poll serves the callbacks.
+                    drop(clients.consumer.poll(IDLE));
+                    waiting
+                }
+                Stance::Read(mut reading) => match self.batch(clients, &mut reading) {
+                    None => Stance::Read(reading),
+                    Some(ended) => self.after(clients, reading, ended, &mut backoff)?,
+                },
+            };
+        }
+        Ok(())
+    }
+
+    /// What follows a batch.
+    fn after(
+        &mut self,
+        clients: &mut Clients,
+        mut reading: Reading,
+        ended: Ended,
+        backoff: &mut Backoff,
+    ) -> Result<Stance, BrokerError> {
+        match ended {
+            Ended::Committed => {
+                backoff.reset();
+                if std::mem::take(&mut reading.probe) {
+                    self.paused.set(&self.shared.metrics, None);
+                    self.shared.readiness.clear(&self.condition);
+                    tracing::info!(lane = self.index, "the probe went well: the lane works again");
+                }
+                Ok(Stance::Read(reading))
+            }
+            Ended::Rewind(reason) => {
+                tracing::warn!(lane = self.index, reason, "batch given up; going on from the committed offsets");
+                clients.consumer.read_nothing()?;
+                Ok(Stance::Resume { at: Instant::now() + backoff.next(), probe: reading.probe })
+            }
+            Ended::Renew(error) => {
+                tracing::warn!(lane = self.index, %error, "transaction of unknown result; asking the broker with a new producer");
+                clients.consumer.read_nothing()?;
+                if error.is_fenced() {
+                    return Err(BrokerError { fatal: true, ..error });
+                }
+                clients.renew_publisher(self.index)?;
+                Ok(Stance::Resume { at: Instant::now(), probe: reading.probe })
+            }
+            Ended::Hold(kind, reason) => self.hold(&clients.consumer, kind, &reason),
+        }
+    }
+
+    /// The group gave this lane other partitions, or took them.
+    fn rebalanced(&mut self, consumer: &LaneConsumer) -> Stance {
+        self.paused.set(&self.shared.metrics, None);
+        let Some(assigned) = consumer.assigned() else {
+            tracing::info!(lane = self.index, "partitions revoked");
+            self.shared.readiness.set(&self.condition, "the group rebalances");
+            return Stance::Hold(None);
+        };
+        tracing::info!(lane = self.index, partitions = %Names(&assigned), "assignment");
+        if assigned.is_empty() {
+            // More lanes than partitions: a stand-by has nothing to do, and is ready to take over.
+            self.shared.readiness.clear(&self.condition);
+            Stance::Hold(None)
+        } else {
+            self.shared.readiness.set(&self.condition, "asking for the committed offsets");
+            Stance::Resume { at: Instant::now(), probe: false }
+        }
+    }
+
+    /// Whether the input topics are still the ones that the lane's positions belong to.
+    fn check_topics(&self, clients: &Clients, stance: Stance) -> Stance {
+        let condition = format!("{}-topics", self.condition);
+        match clients.check_topics() {
+            Ok(ids) => {
+                self.shared.readiness.clear(&condition);
+                match stance {
+                    Stance::Read(reading) if reading.is_recreated(&ids) => {
+                        tracing::warn!(
+                            lane = self.index,
+                            "an input topic was made anew; asking the broker where to go on"
+                        );
+                        Stance::Resume { at: Instant::now(), probe: reading.probe }
+                    }
+                    other => other,
+                }
+            }
+            Err(error) => {
+                tracing::warn!(lane = self.index, %error, "the input topics cannot be found");
+                self.shared.readiness.set(&condition, format!("the input topics cannot be found: {error}"));
+                stance
+            }
+        }
+    }
+
+    fn resume(
+        &mut self,
+        clients: &mut Clients,
+        epoch: u64,
+        probe: bool,
+        backoff: &mut Backoff,
+    ) -> Result<Stance, BrokerError> {
+        let assigned = clients.consumer.assigned().unwrap_or_default();
+        match clients.resume(&assigned) {
+            Resumed::Reading { positions, notes, lost } => {
+                for lost in &lost {
+                    self.shared.cluster.report_lost(lost);
+                }
+                self.settle_uncertain(&positions);
+                let cluster = &self.shared.cluster;
+                let slots = positions.iter().map(|(partition, offset)| {
+                    clients.consumer.lag().begin(partition, *offset);
+                    Slot {
+                        next: *offset,
+                        output: cluster.partition_for(&cluster.output, partition),
+                        dead_letter: cluster.partition_for(&cluster.dead_letter, partition),
+                        partition: partition.clone(),
+                    }
+                });
+                let slots = slots.collect();
+                if !probe {
+                    self.shared.readiness.clear(&self.condition);
+                }
+                Ok(Stance::Read(Reading { epoch, probe, slots, notes }))
+            }
+            Resumed::Later(reason) => {
+                tracing::debug!(lane = self.index, reason, "cannot read yet");
+                self.shared.readiness.set(&self.condition, reason);
+                Ok(Stance::Resume { at: Instant::now() + backoff.next(), probe })
+            }
+            Resumed::Stopped(lost) => {
+                for lost in &lost {
+                    self.shared.cluster.report_lost(lost);
+                }
+                self.paused.set(&self.shared.metrics, Some("position_lost"));
+                self.shared.readiness.set(&self.condition, format!("position lost: {}", describe(&lost)));
+                clients.consumer.read_nothing()?;
+                Ok(Stance::Hold(None))
+            }
+            Resumed::Broken(error) => {
+                clients.renew_publisher(self.index)?;
+                tracing::warn!(lane = self.index, %error, "offsets of unknown result; asking the broker");
+                Ok(Stance::Resume { at: Instant::now() + backoff.next(), probe })
+            }
+        }
+    }
+
+    /// Stops reading and says why; one batch is probed later.
+    fn hold(&mut self, consumer: &LaneConsumer, kind: &'static str, reason: &str) -> Result<Stance, BrokerError> {
+        consumer.read_nothing()?;
+        let interval = self.shared.config.breaker.probe_interval.0;
+        self.paused.set(&self.shared.metrics, Some(kind));
+        self.shared.readiness.set(&self.condition, reason);
+        tracing::error!(lane = self.index, kind, probe_in = ?interval, "the lane pauses and keeps every record: {reason}");
+        Ok(Stance::Hold(Some(Instant::now() + interval)))
+    }
+}
+
+/// Partitions as people read them.
+struct Names<'a>(&'a [Partition]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, partition) in self.0.iter().enumerate() {
+            write!(f, "{}{partition}", if index == 0 { "" } else { " " })?;
+        }
+        Ok(())
+    }
+}
+
+fn describe(lost: &[Lost]) -> String {
+    let each = lost.iter().map(|lost| format!("{} {} ({})", lost.partition, lost.cause.as_str(), lost.found));
+    each.collect::<Vec<_>>().join("; ")
+}
