@@ -83,6 +83,22 @@ fn a_named_worker_frozen_beyond_the_session_timeout_is_fenced() {
 }
 
 #[test]
+fn the_open_transaction_of_a_worker_that_died_for_good_holds_the_others_up_no_longer_than_its_session() {
+    const SESSION: Duration = Duration::from_secs(6);
+    let mut stage = Stage::new(&Broker::shared().address(), "died", &Layout::partitions(4));
+    stage.produce(posts::take(4_000));
+    let launch = |name: &str| {
+        let worker = stage.worker(name).instance(name).set("kafka.session_timeout", "6s");
+        worker.set("batch.target", "250ms").hash_classifier(PER_POST)
+    };
+    let mut dead = launch("dead").crash_at("offsets_sent", 5).start();
+    let survivor = launch("survivor").start();
+    dead.wait(DEADLINE);
+    // The group waits for its session to end; its transaction must not keep its partitions for longer.
+    stage.finish([survivor], 2 * SESSION + Duration::from_secs(15));
+}
+
+#[test]
 fn of_two_workers_with_one_name_one_gives_up_and_says_why() {
     // Mutual fencing is slow: each steps back for longer every time.
     const GIVES_UP: Duration = Duration::from_mins(3);
