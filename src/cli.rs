@@ -363,9 +363,9 @@ mod tests {
         assert!(config.worker.leave_group);
         for line in [
             "produce --topic t - --brokers b:1",
-            "bench lane --brokers b:1",
+            "bench lane posts.jsonl --brokers b:1",
             "model verify --model m",
-            "bench pipeline --model m",
+            "bench pipeline posts.jsonl --model m",
         ] {
             let flags = flags(&format!("moodstream {line}"));
             assert_eq!(flags.len(), 1, "{line}");

@@ -138,7 +138,7 @@ impl Publisher {
         record.key = outgoing.key;
         record.payload = outgoing.payload;
         record.headers = outgoing.headers;
-        let give_up = Instant::now() + self.deadline;
+        let mut give_up = None;
         loop {
             match self.producer.send(record) {
                 Ok(()) => {
@@ -149,7 +149,9 @@ impl Publisher {
                     }
                     return Ok(());
                 }
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) if Instant::now() < give_up => {
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                    if Instant::now() < *give_up.get_or_insert_with(|| Instant::now() + self.deadline) =>
+                {
                     self.producer.poll(STEP);
                     record = back;
                 }

@@ -2,20 +2,21 @@
 
 use serde_json::{Map, Value};
 
+use super::pointer::Pointer;
 use super::{BadInput, Decoded, Post, html};
 use crate::config::{Input, OneOrMore, TextFormat};
 
 /// The compiled mapping of `input.fields`, `input.select` and `input.extra`.
 #[derive(Debug, Clone)]
 pub struct Mapping {
-    id: Vec<String>,
-    text: String,
-    created_at: String,
-    lang: String,
-    author: String,
-    platform: String,
-    select: Vec<(String, String)>,
-    extra: Vec<(String, String)>,
+    id: Vec<Pointer>,
+    text: Pointer,
+    created_at: Pointer,
+    lang: Pointer,
+    author: Pointer,
+    platform: Pointer,
+    select: Vec<(Pointer, String)>,
+    extra: Vec<(String, Pointer)>,
     format: TextFormat,
 }
 
@@ -25,18 +26,18 @@ impl Mapping {
     pub fn new(input: &Input) -> Self {
         let fields = &input.fields;
         let id = match &fields.id {
-            OneOrMore::One(pointer) => vec![pointer.clone()],
-            OneOrMore::More(pointers) => pointers.clone(),
+            OneOrMore::One(pointer) => std::slice::from_ref(pointer),
+            OneOrMore::More(pointers) => pointers,
         };
         Self {
-            id: id.into_iter().filter(|pointer| !pointer.is_empty()).collect(),
-            text: fields.text.clone(),
-            created_at: fields.created_at.clone(),
-            lang: fields.lang.clone(),
-            author: fields.author.clone(),
-            platform: fields.platform.clone(),
-            select: input.select.clone().into_iter().collect(),
-            extra: input.extra.clone().into_iter().collect(),
+            id: id.iter().filter(|pointer| !pointer.is_empty()).map(|pointer| Pointer::new(pointer)).collect(),
+            text: Pointer::new(&fields.text),
+            created_at: Pointer::new(&fields.created_at),
+            lang: Pointer::new(&fields.lang),
+            author: Pointer::new(&fields.author),
+            platform: Pointer::new(&fields.platform),
+            select: input.select.iter().map(|(pointer, wanted)| (Pointer::new(pointer), wanted.clone())).collect(),
+            extra: input.extra.iter().map(|(name, pointer)| (name.clone(), Pointer::new(pointer))).collect(),
             format: input.text_format,
         }
     }
@@ -57,28 +58,35 @@ impl Mapping {
             message: format!("the value is not UTF-8 from byte {}", error.valid_up_to()),
         })?;
         let mut json: Value = serde_json::from_str(text).map_err(|error| bad_json(&error))?;
-        if !self.select.iter().all(|(pointer, wanted)| selected(json.pointer(pointer), wanted)) {
+        if !self.select.iter().all(|(pointer, wanted)| selected(pointer.find(&json), wanted)) {
             return Ok(Decoded::NotSelected);
         }
         let extra: Map<String, Value> = self
             .extra
             .iter()
-            .filter_map(|(name, pointer)| Some((name.clone(), json.pointer(pointer)?.clone())))
+            .filter_map(|(name, pointer)| Some((name.clone(), pointer.find(&json)?.clone())))
             .collect();
         let id = self.id(&json);
-        let lang = lookup(&json, &self.lang).and_then(language);
-        let created_at = lookup(&json, &self.created_at).filter(|v| v.is_string() || v.is_number()).cloned();
-        let author = lookup(&json, &self.author).and_then(scalar);
-        let platform = lookup(&json, &self.platform).and_then(scalar);
-        let text = match json.pointer_mut(&self.text).map(Value::take) {
+        let lang = self.lang.find(&json).and_then(language);
+        let created_at = self.created_at.find(&json).filter(|v| v.is_string() || v.is_number()).cloned();
+        let author = self.author.find(&json).and_then(scalar);
+        let platform = self.platform.find(&json).and_then(scalar);
+        let text = match self.text.take(&mut json) {
             Some(Value::String(text)) => text,
             None | Some(Value::Null) => {
-                return Err(BadInput { class: "no_text", message: format!("there is no text at \"{}\"", self.text) });
+                return Err(BadInput {
+                    class: "no_text",
+                    message: format!("there is no text at \"{}\"", self.text.text()),
+                });
             }
             Some(other) => {
                 return Err(BadInput {
                     class: "text_not_string",
-                    message: format!("the value at \"{}\" is {}, where a string was expected", self.text, kind(&other)),
+                    message: format!(
+                        "the value at \"{}\" is {}, where a string was expected",
+                        self.text.text(),
+                        kind(&other)
+                    ),
                 });
             }
         };
@@ -90,16 +98,11 @@ impl Mapping {
     }
 
     fn id(&self, json: &Value) -> Option<String> {
-        let parts: Option<Vec<String>> = self.id.iter().map(|pointer| json.pointer(pointer).and_then(scalar)).collect();
+        let parts: Option<Vec<String>> = self.id.iter().map(|pointer| pointer.find(json).and_then(scalar)).collect();
         parts.filter(|parts| !parts.is_empty()).map(|parts| parts.join("/"))
     }
 }
 
-fn lookup<'a>(json: &'a Value, pointer: &str) -> Option<&'a Value> {
-    if pointer.is_empty() { None } else { json.pointer(pointer) }
-}
-
-#[expect(clippy::cmp_owned, reason = "a JSON number or bool never equals a str: what it is written as is compared")]
 fn selected(found: Option<&Value>, wanted: &str) -> bool {
     match found {
         Some(Value::String(text)) => text == wanted,
@@ -159,16 +162,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::Fields;
+    use crate::config::Config;
 
     fn mapping() -> Mapping {
         Mapping {
-            id: vec!["/id".into()],
-            text: "/text".into(),
-            created_at: "/created_at".into(),
-            lang: "/lang".into(),
-            author: "/author".into(),
-            platform: "/platform".into(),
+            id: vec![Pointer::new("/id")],
+            text: Pointer::new("/text"),
+            created_at: Pointer::new("/created_at"),
+            lang: Pointer::new("/lang"),
+            author: Pointer::new("/author"),
+            platform: Pointer::new("/platform"),
             select: Vec::new(),
             extra: Vec::new(),
             format: TextFormat::Plain,
@@ -212,7 +215,7 @@ mod tests {
 
     #[test]
     fn several_id_pointers_are_joined_and_a_missing_part_means_no_id() {
-        let mapping = Mapping { id: vec!["/did".into(), "/commit/rkey".into()], ..mapping() };
+        let mapping = Mapping { id: vec![Pointer::new("/did"), Pointer::new("/commit/rkey")], ..mapping() };
         let id = |json: &str| match mapping.decode(Some(json.as_bytes())) {
             Ok(Decoded::Post(post)) => post.id,
             other => panic!("{other:?}"),
@@ -224,8 +227,8 @@ mod tests {
     #[test]
     fn select_keeps_only_what_equals_and_extra_is_carried() {
         let input = Mapping {
-            select: vec![("/kind".into(), "commit".into()), ("/live".into(), "true".into())],
-            extra: vec![("likes".into(), "/n".into())],
+            select: vec![(Pointer::new("/kind"), "commit".into()), (Pointer::new("/live"), "true".into())],
+            extra: vec![("likes".into(), Pointer::new("/n"))],
             ..mapping()
         };
         assert_eq!(input.decode(Some(br#"{"kind":"identity","live":true}"#)), Ok(Decoded::NotSelected));
@@ -254,17 +257,13 @@ mod tests {
 
     #[test]
     fn a_mapping_is_taken_from_the_configuration_without_empty_pointers() {
-        let fields = Fields {
-            id: OneOrMore::One(String::new()),
-            text: "/text".into(),
-            created_at: String::new(),
-            lang: String::new(),
-            author: String::new(),
-            platform: String::new(),
-        };
-        let mapping = Mapping { id: Vec::new(), created_at: fields.created_at, lang: fields.lang, ..mapping() };
-        let Ok(Decoded::Post(post)) = mapping.decode(Some(br#"{"id":"i","text":"t","lang":"en"}"#)) else { panic!() };
-        assert_eq!((post.id, post.lang), (None, None));
+        let mut input = Config::load(None, std::iter::empty(), &[]).expect("the defaults are valid").input;
+        input.fields.id = OneOrMore::One(String::new());
+        input.fields.lang = String::new();
+        let mapping = Mapping::new(&input);
+        let json = br#"{"id":"i","text":"t","lang":"en","platform":"x"}"#;
+        let Ok(Decoded::Post(post)) = mapping.decode(Some(json)) else { panic!() };
+        assert_eq!((post.id, post.lang, post.platform.as_deref()), (None, None, Some("x")));
     }
 
     proptest! {

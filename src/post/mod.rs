@@ -6,6 +6,7 @@
 mod decode;
 mod event_time;
 mod html;
+mod pointer;
 
 use serde_json::{Map, Value};
 

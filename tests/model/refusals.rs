@@ -116,8 +116,5 @@ fn cuda_that_cannot_be_had_is_an_error_and_never_the_processor_instead() {
     inference.library = Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps/onnxruntime");
     let error = load(&Model { path }, &inference).err().expect("refused");
     assert!(matches!(error, ModelError::Provider { .. }), "{error:?}");
-    assert!(
-        error.to_string().contains("inference.provider = \"cuda\""),
-        "{error}"
-    );
+    assert!(error.to_string().contains("inference.provider = \"cuda\""), "{error}");
 }
