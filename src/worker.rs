@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{Config, Exposure};
 use crate::inference::Classifier;
-use crate::kafka::{Cluster, ClusterError};
+use crate::kafka::Cluster;
 use crate::lane::{Lane, LaneError, Shared};
 use crate::telemetry::{Metrics, Readiness};
 
@@ -26,9 +26,6 @@ const WATCH: Duration = Duration::from_secs(1);
 /// Why a worker could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The cluster cannot be used as configured.
-    #[error(transparent)]
-    Cluster(#[from] ClusterError),
     /// The key of the keyed hash cannot be read.
     #[error("privacy.key_file = \"{path}\" cannot be read")]
     Key {
@@ -93,19 +90,19 @@ impl Drop for Ended {
 }
 
 impl Worker {
-    /// Asks the cluster for its topics and starts the lanes. `sessions` is how many share the inference.
+    /// Starts the lanes. `sessions` is how many share the inference.
     ///
     /// # Errors
     /// [`StartError`], before anything was read.
-    pub async fn start(
+    pub fn start(
         config: Arc<Config>,
+        cluster: Cluster,
         classifier: &dyn Classifier,
         sessions: usize,
         metrics: &Arc<Metrics>,
         readiness: &Readiness,
     ) -> Result<Self, StartError> {
         let key = read_key(&config)?;
-        let cluster = Arc::new(Cluster::open(&config, metrics).await?);
         let (end, ended) = mpsc::unbounded_channel();
         let mut worker = Self {
             lanes: Vec::new(),
@@ -117,7 +114,7 @@ impl Worker {
         };
         let shared = Shared {
             config: config.clone(),
-            cluster,
+            cluster: Arc::new(cluster),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
             key,

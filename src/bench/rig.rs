@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::config::{Config, Start};
 use crate::inference::Classifier;
-use crate::kafka;
+use crate::kafka::{self, Cluster};
 use crate::post::{Decoded, Mapping};
 use crate::telemetry::{Metrics, Outcome, Readiness};
 use crate::worker::Worker;
@@ -125,7 +125,9 @@ impl Rig {
     pub(super) async fn work(&self, classifier: &dyn Classifier, sessions: usize) -> anyhow::Result<Run> {
         let metrics = Arc::new(Metrics::new());
         let readiness = Readiness::new(metrics.ready.clone());
-        let worker = Worker::start(Arc::new(self.config.clone()), classifier, sessions, &metrics, &readiness).await?;
+        let cluster = Cluster::open(&self.config, &metrics).await?;
+        let config = Arc::new(self.config.clone());
+        let worker = Worker::start(config, cluster, classifier, sessions, &metrics, &readiness)?;
         Ok(Run { worker, metrics })
     }
 

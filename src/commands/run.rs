@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
 use crate::inference::{self, Classifier};
+use crate::kafka::Cluster;
 use crate::telemetry::{AdminServer, Metrics, Readiness, logging};
 use crate::worker::Worker;
 
@@ -39,13 +40,14 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<ExitCode> {
     if let Some(admin) = &admin {
         tracing::info!(address = %admin.address(), "admin server listening");
     }
-    let (classifier, sessions) = {
+    let loading = {
         let (config, metrics) = (config.clone(), metrics.clone());
         tokio::task::spawn_blocking(move || classifier(&config, &metrics))
-            .await
-            .context("loading the model panicked")??
     };
-    let mut worker = Worker::start(config.clone(), &*classifier, sessions, &metrics, &readiness).await?;
+    // The cluster is asked while the model is verified; nothing is joined before both are done.
+    let cluster = Cluster::open(&config, &metrics).await;
+    let (classifier, sessions) = loading.await.context("loading the model panicked")??;
+    let mut worker = Worker::start(config.clone(), cluster?, &*classifier, sessions, &metrics, &readiness)?;
     readiness.clear(Readiness::STARTING);
     tracing::info!(
         lanes = config.worker.lanes,

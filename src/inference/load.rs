@@ -54,8 +54,6 @@ pub fn load(model: &Model, inference: &Inference) -> Result<Loaded, ModelError> 
     tracing::info!(path = %library.path.display(), version = library.version, "loaded ONNX Runtime");
 
     let factory = SessionFactory::new(environment, Arc::clone(&bundle), inference);
-    let mut runner = factory.build()?;
-    let verification = verify(&bundle, &encoder, |ids, longest| runner.run(ids, longest))?;
     let (provider, overhead) = match inference.provider {
         Provider::Cpu => ("cpu", CPU_OVERHEAD),
         Provider::Cuda => ("cuda", GPU_OVERHEAD),
@@ -65,8 +63,19 @@ pub fn load(model: &Model, inference: &Inference) -> Result<Loaded, ModelError> 
         (0, Provider::Cuda) => 1,
         (sessions, _) => sessions,
     };
-    let canary = Canary::new(&bundle, &encoder)?;
-    let pool = Pool::start(runner, &factory, &canary, sessions)?;
+    let (runners, verification) = thread::scope(|scope| {
+        // The other sessions are built while the first one proves the model.
+        let others: Vec<_> = (1..sessions).map(|_| scope.spawn(|| factory.build())).collect();
+        let mut first = factory.build()?;
+        let verification = verify(&bundle, &encoder, |ids, longest| first.run(ids, longest))?;
+        let mut runners = vec![first];
+        for other in others {
+            let panicked = |_| factory.failed("building a session panicked".to_owned());
+            runners.push(other.join().map_err(panicked)??);
+        }
+        Ok::<_, ModelError>((runners, verification))
+    })?;
+    let pool = Pool::start(runners, &Canary::new(&bundle, &encoder)?, &factory)?;
     tracing::info!(
         model = manifest.id,
         hash = bundle.info.hash,

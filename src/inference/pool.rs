@@ -77,34 +77,25 @@ impl Model for Seat {
 }
 
 impl Pool {
-    /// Starts the threads; each has run a golden text when this returns. The first session is
-    /// the one that the golden texts were verified with.
+    /// Starts a thread per session; each has run a golden text when this returns.
     ///
     /// # Errors
-    /// When a session cannot be built or a thread cannot be started.
-    pub(super) fn start(
-        first: Runner,
-        factory: &SessionFactory,
-        canary: &Canary,
-        sessions: usize,
-    ) -> Result<Self, ModelError> {
+    /// When a session gives the golden text other scores or a thread cannot be started.
+    pub(super) fn start(runners: Vec<Runner>, canary: &Canary, factory: &SessionFactory) -> Result<Self, ModelError> {
         // Unbounded, but what is in it is not: each lane hands over one batch and waits (I8).
         let (jobs, queue) = unbounded();
         let (ready, started) = unbounded();
         let mut pool = Self { jobs: Some(jobs), threads: Vec::new() };
-        let mut first = Some(first);
-        for number in 0..sessions {
+        for (number, runner) in runners.into_iter().enumerate() {
             let (queue, ready) = (queue.clone(), ready.clone());
-            let (runner, factory_here, canary) = (first.take(), factory.clone(), canary.clone());
+            let mut seat = Seat { runner, canary: canary.clone() };
             let work = move || {
-                let runner = runner.map_or_else(|| factory_here.build(), Ok);
-                match runner.and_then(|runner| Seat::warm(runner, canary, &factory_here)) {
-                    Ok(mut seat) => {
-                        let _ = ready.send(Ok(()));
-                        drop((ready, factory_here));
-                        seat.serve(&queue);
-                    }
-                    Err(error) => drop(ready.send(Err(error))),
+                let warm = seat.canary();
+                let right = warm.is_ok();
+                let _ = ready.send(warm);
+                drop(ready);
+                if right {
+                    seat.serve(&queue);
                 }
             };
             let thread = thread::Builder::new().name(format!("session-{number}")).spawn(work);
@@ -112,8 +103,9 @@ impl Pool {
             pool.threads.push(thread);
         }
         drop(ready);
-        for _ in 0..sessions {
-            started.recv().map_err(|_| factory.failed("a session's thread ended before it was ready".to_owned()))??;
+        for _ in &pool.threads {
+            let warm = started.recv().map_err(|_| "a session's thread ended before it was ready".to_owned());
+            warm.flatten().map_err(|reason| factory.failed(format!("golden text 1: {reason}")))?;
         }
         Ok(pool)
     }
@@ -186,13 +178,6 @@ impl Drop for Pool {
 }
 
 impl Seat {
-    /// A seat whose session has run a golden text right, so that the first batch finds it warm.
-    fn warm(runner: Runner, canary: Canary, factory: &SessionFactory) -> Result<Self, ModelError> {
-        let mut seat = Self { runner, canary };
-        seat.canary().map_err(|reason| factory.failed(format!("golden text 1: {reason}")))?;
-        Ok(seat)
-    }
-
     /// Works until the pool is dropped.
     fn serve(&mut self, queue: &Receiver<Job>) {
         let labels = self.runner.labels();
