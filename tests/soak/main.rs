@@ -1,0 +1,103 @@
+//! The long proofs (`make soak`): they print their figures and fail when a bound is broken.
+
+#![allow(clippy::print_stdout, reason = "the figures are the result")]
+
+#[path = "../kafka/support/mod.rs"]
+#[allow(dead_code, reason = "the scenarios of tests/kafka use the rest of the rig")]
+mod support;
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use support::broker::Broker;
+use support::chaos::kill_in_turn;
+use support::eventually;
+use support::posts;
+use support::proxy::api;
+use support::stage::{Layout, Stage};
+use support::topic::Isolation;
+
+/// One proof at a time: the figures are of a machine that does nothing else.
+static ALONE: Mutex<()> = Mutex::new(());
+
+#[test]
+fn a_killed_worker_labels_again_within_five_seconds() {
+    const ROUNDS: usize = 10;
+    const BOUND: Duration = Duration::from_secs(5);
+    const DEADLINE: Duration = Duration::from_mins(2);
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut stage = Stage::new(&Broker::shared().address(), "soak-restart", &Layout::partitions(4));
+    stage.produce(posts::take(20_000));
+    let launch = stage.worker("one").instance("one").real_model();
+    let mut worker = launch.start();
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        worker.wait_ready();
+        let before = stage.done().unwrap_or_default();
+        stage.wait_for(before + 1, DEADLINE);
+        let start = Instant::now();
+        worker.kill();
+        let at_kill = eventually(DEADLINE, "the committed offsets are told", || stage.done());
+        worker = launch.start();
+        eventually(DEADLINE, "the restarted worker commits", || stage.done().filter(|done| *done > at_kill));
+        times.push(start.elapsed());
+    }
+    times.sort();
+    let (median, most) = (times[ROUNDS / 2], times[ROUNDS - 1]);
+    println!("SIGKILL to the first newly committed label, real model: median {median:.1?}, maximum {most:.1?}");
+    stage.finish([worker], DEADLINE);
+    assert!(most <= BOUND, "{most:?} is more than {BOUND:?}");
+}
+
+#[test]
+fn thirty_kills_over_200_000_posts_lose_and_double_nothing() {
+    const POSTS: usize = 200_000;
+    const KILLS: usize = 30;
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut stage = Stage::new(&Broker::shared().address(), "soak-kills", &Layout::partitions(8));
+    stage.produce(posts::take(POSTS));
+    let launches = ["one", "two"].map(|instance| {
+        let worker = stage.worker(instance).instance(instance).set_raw("batch.max_posts", "1000");
+        worker.set_raw("worker.lanes", "2").hash_classifier(Duration::from_micros(500))
+    });
+    let start = Instant::now();
+    let workers = kill_in_turn(&stage, &launches, KILLS);
+    let verdict = stage.finish(workers, Duration::from_mins(10));
+    let raw = stage.verdict_at(Isolation::Uncommitted);
+    println!("{KILLS} kills in {:.0?}: {verdict}", start.elapsed());
+    println!("  a reader who ignores transactions sees {} posts twice", raw.duplicated.len());
+}
+
+#[test]
+fn faults_at_every_step_of_a_transaction_lose_and_double_nothing() {
+    const POSTS: usize = 100_000;
+    const ROUNDS: usize = 8;
+    const DEADLINE: Duration = Duration::from_mins(2);
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (broker, proxy) = Broker::start_behind_proxy();
+    let mut stage = Stage::new(&broker.address(), "soak-faults", &Layout::partitions(4));
+    stage.produce(posts::take(POSTS));
+    let launch = stage.worker("hurt").instance("hurt").set("kafka.request_deadline", "4s");
+    let worker = launch.set_raw("worker.lanes", "2").hash_classifier(Duration::from_micros(200)).start();
+    let keys = [api::PRODUCE, api::ADD_PARTITIONS, api::ADD_OFFSETS, api::TXN_OFFSET_COMMIT, api::END_TXN];
+    let start = Instant::now();
+    let mut done = 0;
+    for _ in 0..ROUNDS {
+        for key in keys {
+            done += POSTS / (ROUNDS * keys.len() + 2);
+            stage.wait_for(done, DEADLINE);
+            let hits = proxy.hits(key);
+            proxy.lose_next_reply(key);
+            proxy.wait_for_hits(key, hits + 1, DEADLINE);
+            // The second time the client is left in the dark until its deadline.
+            proxy.lose_next_reply_and_all_repeats(key);
+            proxy.wait_for_hits(key, hits + 3, DEADLINE);
+            proxy.clear();
+        }
+    }
+    let verdict = stage.finish([worker], DEADLINE);
+    let faults: usize = keys.iter().map(|key| proxy.hits(*key)).sum();
+    let raw = stage.verdict_at(Isolation::Uncommitted);
+    println!("{faults} faults in {:.0?}: {verdict}", start.elapsed());
+    println!("  a reader who ignores transactions sees {} posts twice", raw.duplicated.len());
+}
