@@ -210,7 +210,7 @@ mod tests {
 
     fn verdicts(role: Role, facts: &TopicFacts) -> Vec<Verdict> {
         let input = self::facts(4, &[("max.message.bytes", "1000"), ("cleanup.policy", "delete")]);
-        let findings = judge(role, "t", facts, &[input], &config(&[]));
+        let findings = judge(role, "t", facts, &[input], &config(&[("worker.lanes", "4")]));
         findings.into_iter().map(|(verdict, _)| verdict).collect()
     }
 
