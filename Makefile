@@ -66,12 +66,8 @@ bench: build onnxruntime ## pipeline and lane benchmarks against a local broker
 	@tools/bench.sh
 
 .PHONY: schemas
-schemas: ## write schemas/ anew from the types (a test compares them)
-	mkdir -p schemas
-	for name in config labelled-post; do \
-	  $(CARGO) run --locked --quiet -- schema "$$name" >"schemas/$$name.new" && \
-	  mv "schemas/$$name.new" "schemas/$$name.schema.json" || exit 1; \
-	done
+schemas: ## write schemas/ and docs/metrics.md anew from the code (tests compare them)
+	MOODSTREAM_UPDATE=1 $(CARGO) test --locked --features fault-injection --lib --quiet -- committed
 
 .deps/model-venv/ready: tools/model/requirements.txt
 	python3 -m venv .deps/model-venv

@@ -250,6 +250,8 @@ pub struct BenchPipelineArgs {
 pub enum SchemaOf {
     /// The configuration file.
     Config,
+    /// A record of the output topic.
+    LabelledPost,
 }
 
 impl Cli {

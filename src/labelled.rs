@@ -5,6 +5,7 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -33,6 +34,7 @@ pub struct LabelledPost<'a> {
     /// HMAC-SHA256 of the text, 64 hex digits, with `privacy.text = "hash"`; null otherwise.
     pub text_hash: Option<String>,
     /// The time of writing as given: a string or a number.
+    #[schemars(with = "Option<StringOrNumber>")]
     pub created_at: Option<&'a Value>,
     /// Event time in UTC, RFC 3339 with milliseconds.
     #[schemars(with = "String")]
@@ -63,6 +65,15 @@ pub struct LabelledPost<'a> {
     /// When it was labelled, UTC, RFC 3339 with milliseconds.
     #[schemars(with = "String")]
     pub labelled_at: EventTime,
+}
+
+/// For the schema: a time of writing as given.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "described, never made")]
+enum StringOrNumber {
+    String(String),
+    Number(f64),
 }
 
 /// Whether a post was labelled.
@@ -197,17 +208,137 @@ impl Disclosure {
     }
 }
 
-/// The JSON schema of an output record.
+/// The JSON schema of an output record, as written: every key is there, if only as null.
 #[must_use]
 pub fn schema() -> Value {
-    let mut schema = schemars::schema_for!(LabelledPost<'static>);
+    let settings = SchemaSettings::draft2020_12().for_serialize();
+    let mut schema = settings.into_generator().into_root_schema_for::<LabelledPost<'static>>();
     schema.insert("title".to_owned(), "LabelledPost".into());
     schema.to_value()
 }
 
+/// The schema as the committed file holds it.
+#[must_use]
+pub fn schema_text() -> String {
+    format!("{:#}\n", schema())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
     use super::*;
+    use crate::committed::assert_committed;
+
+    #[test]
+    fn committed_schema_is_the_generated_one() {
+        assert_committed("schemas/labelled-post.schema.json", &schema_text());
+    }
+
+    /// A record of the kind that a lane writes.
+    fn record<'a>(labels: &'a [String], scores: Option<&'a [f32]>, extra: &'a Map<String, Value>) -> LabelledPost<'a> {
+        let scores = scores.map(|scores| Scores { labels, scores });
+        LabelledPost {
+            v: FORMAT_VERSION,
+            status: if scores.is_some() { Status::Labelled } else { Status::Skipped },
+            skip_reason: scores.is_none().then_some(SkipReason::Language),
+            id: "1",
+            text: Some("t"),
+            text_hash: None,
+            created_at: None,
+            event_time: EventTime(0),
+            time_source: TimeSource::Record,
+            platform: None,
+            lang: Some("en"),
+            author_id: None,
+            extra,
+            labels: scores.as_ref().map(|scores| scores.given(&[0.5, 0.5])),
+            token_count: scores.as_ref().map(|_| 3),
+            scores,
+            truncated: false,
+            model: ModelRef { id: "m", hash: "h", thresholds: &[0.5, 0.5] },
+            source: Source { topic: "posts", partition: 0, offset: 1, timestamp: 2 },
+            labelled_at: EventTime(0),
+        }
+    }
+
+    /// Everything in `value` that `schema` does not allow; knows the words that our schema uses.
+    fn violations(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
+        if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+            let target = root.pointer(reference.trim_start_matches('#')).expect("a definition");
+            return violations(root, target, value, at);
+        }
+        for word in ["anyOf", "oneOf"] {
+            let Some(choices) = schema.get(word).and_then(Value::as_array) else { continue };
+            let fits = choices.iter().any(|choice| violations(root, choice, value, at).is_empty());
+            return if fits { Vec::new() } else { vec![format!("{at} fits none of {word}")] };
+        }
+        let name = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(number) if number.is_f64() => "number",
+            Value::Number(_) => "integer",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        let fits = |kind: &Value| kind == name || (kind == "number" && name == "integer");
+        let mut wrong = Vec::new();
+        match schema.get("type") {
+            Some(Value::Array(kinds)) if !kinds.iter().any(fits) => wrong.push(format!("{at} is {name}")),
+            Some(kind @ Value::String(_)) if !fits(kind) => wrong.push(format!("{at} is {name}")),
+            _ => {}
+        }
+        if schema.get("const").is_some_and(|constant| constant != value) {
+            wrong.push(format!("{at} is another constant"));
+        }
+        if schema.get("enum").and_then(Value::as_array).is_some_and(|allowed| !allowed.contains(value)) {
+            wrong.push(format!("{at} is no value of the enum"));
+        }
+        if let (Some(items), Value::Array(values)) = (schema.get("items"), value) {
+            wrong.extend(values.iter().flat_map(|value| violations(root, items, value, &format!("{at}[]"))));
+        }
+        if let Value::Object(table) = value {
+            let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+            let missing = required.filter_map(Value::as_str).filter(|key| !table.contains_key(*key));
+            wrong.extend(missing.map(|key| format!("{at}.{key} is missing")));
+            for (key, value) in table {
+                let known = schema.get("properties").and_then(|properties| properties.get(key));
+                match known.or_else(|| schema.get("additionalProperties")) {
+                    Some(schema) => wrong.extend(violations(root, schema, value, &format!("{at}.{key}"))),
+                    None => wrong.push(format!("{at}.{key} is unknown")),
+                }
+            }
+        }
+        wrong
+    }
+
+    #[test]
+    fn records_are_what_the_schema_says_and_the_schema_can_refuse() {
+        let schema = schema();
+        let labels = ["joy".to_owned(), "anger".to_owned()];
+        let extra = Map::from_iter([("likes".to_owned(), json!(3))]);
+        for scores in [Some([0.75, 0.25]), None] {
+            let post = record(&labels, scores.as_ref().map(<[f32; 2]>::as_slice), &extra);
+            let mut post = serde_json::to_value(post).expect("JSON");
+            assert_eq!(violations(&schema, &schema, &post, ""), [""; 0]);
+            let keys: BTreeSet<String> = post.as_object().expect("an object").keys().cloned().collect();
+            for key in &keys {
+                let kept = post.as_object_mut().expect("an object").remove(key).expect("there");
+                assert_eq!(violations(&schema, &schema, &post, ""), [format!(".{key} is missing")]);
+                post[key] = kept;
+            }
+            for (key, wrong) in
+                [("v", json!("1")), ("status", json!("done")), ("labels", json!([1])), ("more", json!(1))]
+            {
+                let mut bad = post.clone();
+                bad[key] = wrong;
+                assert_ne!(violations(&schema, &schema, &bad, ""), [""; 0], "{key}");
+            }
+        }
+    }
 
     #[test]
     fn scores_are_an_object_in_the_models_order_and_labels_reach_their_threshold() {

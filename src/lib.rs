@@ -1,6 +1,7 @@
 //! moodstream labels a Kafka topic of social-media posts with the emotions they express, exactly once.
 
 pub mod bench;
+mod check;
 pub mod cli;
 pub mod commands;
 #[cfg(test)]

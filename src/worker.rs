@@ -95,14 +95,14 @@ impl Worker {
     /// # Errors
     /// [`StartError`], before anything was read.
     pub fn start(
-        config: Arc<Config>,
+        config: &Arc<Config>,
         cluster: Cluster,
         classifier: &dyn Classifier,
         sessions: usize,
         metrics: &Arc<Metrics>,
         readiness: &Readiness,
     ) -> Result<Self, StartError> {
-        let key = read_key(&config)?;
+        let key = read_key(config)?;
         let (end, ended) = mpsc::unbounded_channel();
         let mut worker = Self {
             lanes: Vec::new(),

@@ -20,7 +20,7 @@ use crate::telemetry::{Metrics, Outcome, Readiness};
 use crate::worker::Worker;
 
 /// How long anything may stand still before a benchmark gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Posts to measure with: JSON records with distinct texts.
 pub struct Posts {
@@ -127,7 +127,7 @@ impl Rig {
         let readiness = Readiness::new(metrics.ready.clone());
         let cluster = Cluster::open(&self.config, &metrics).await?;
         let config = Arc::new(self.config.clone());
-        let worker = Worker::start(config, cluster, classifier, sessions, &metrics, &readiness)?;
+        let worker = Worker::start(&config, cluster, classifier, sessions, &metrics, &readiness)?;
         Ok(Run { worker, metrics })
     }
 

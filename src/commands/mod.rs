@@ -1,12 +1,14 @@
 //! What each command does. A module per command; errors carry their context up to `main`.
 
 mod bench;
+mod check;
+mod model;
 mod run;
 mod schema;
 
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, ModelCommand};
 
 /// Does what the command line says.
 ///
@@ -15,6 +17,8 @@ use crate::cli::{Cli, Command};
 pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Bench(command) => bench::run(command, cli.load_config()?),
+        Command::Check(args) => check::run(cli, args),
+        Command::Model(ModelCommand::Verify { .. }) => model::verify(&cli.load_config()?),
         Command::Run(_) => run::run(cli.load_config()?),
         Command::Schema { of } => schema::run(*of),
         other => anyhow::bail!("{other:?} is not wired up"),

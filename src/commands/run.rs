@@ -47,7 +47,7 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<ExitCode> {
     // The cluster is asked while the model is verified; nothing is joined before both are done.
     let cluster = Cluster::open(&config, &metrics).await;
     let (classifier, sessions) = loading.await.context("loading the model panicked")??;
-    let mut worker = Worker::start(config.clone(), cluster?, &*classifier, sessions, &metrics, &readiness)?;
+    let mut worker = Worker::start(&config, cluster?, &*classifier, sessions, &metrics, &readiness)?;
     readiness.clear(Readiness::STARTING);
     tracing::info!(
         lanes = config.worker.lanes,

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use crate::cli::SchemaOf;
-use crate::config;
+use crate::{config, labelled};
 
 /// Prints the schema.
 ///
@@ -13,6 +13,7 @@ use crate::config;
 pub(super) fn run(of: SchemaOf) -> anyhow::Result<ExitCode> {
     let text = match of {
         SchemaOf::Config => config::schema::config_text(),
+        SchemaOf::LabelledPost => labelled::schema_text(),
     };
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),

@@ -278,10 +278,15 @@ async fn max_message_bytes(
 
 /// `<host>-<8 random hex digits>`.
 fn random_instance() -> String {
-    use std::hash::{BuildHasher, RandomState};
     let host = std::env::var("HOSTNAME").or_else(|_| std::fs::read_to_string("/etc/hostname"));
     let host: String = host.unwrap_or_default().trim().replace('/', "-");
     let host = if host.is_empty() { "host" } else { &host };
+    format!("{host}-{}", random_name())
+}
+
+/// 8 random hex digits.
+pub(super) fn random_name() -> String {
+    use std::hash::{BuildHasher, RandomState};
     let random = RandomState::new().hash_one(std::process::id());
-    format!("{host}-{:08x}", random >> 32)
+    format!("{:08x}", random >> 32)
 }

@@ -56,6 +56,24 @@ impl BrokerError {
         }
     }
 
+    /// The user lacks a permission.
+    #[must_use]
+    pub fn is_unauthorized(&self) -> bool {
+        use RDKafkaErrorCode::{
+            ClusterAuthorizationFailed, GroupAuthorizationFailed, TopicAuthorizationFailed,
+            TransactionalIdAuthorizationFailed,
+        };
+        matches!(
+            self.code,
+            Some(
+                ClusterAuthorizationFailed
+                    | GroupAuthorizationFailed
+                    | TopicAuthorizationFailed
+                    | TransactionalIdAuthorizationFailed
+            )
+        )
+    }
+
     /// Another client took over this transactional id or this static member.
     #[must_use]
     pub fn is_fenced(&self) -> bool {

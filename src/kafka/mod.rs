@@ -13,6 +13,7 @@ mod cluster;
 mod consumer;
 mod dead_letter;
 mod failure;
+mod inspect;
 mod lag;
 mod native;
 mod positions;
@@ -28,6 +29,9 @@ pub use cluster::{Cluster, ClusterError};
 pub(crate) use consumer::LaneConsumer;
 pub(crate) use dead_letter::{Death, FRAMING, Original, Stage, header_bytes, letter};
 pub use failure::BrokerError;
+pub(crate) use inspect::{GroupFacts, Inspector, TopicFacts};
+#[cfg(test)]
+pub(crate) use inspect::{Member, Permissions};
 pub(crate) use positions::Note;
 pub use positions::{Cause, Lost, Partition};
 pub(crate) use publisher::{Broken, Outgoing, Publisher};

@@ -1,9 +1,10 @@
-//! The three librdkafka calls that rdkafka does not offer, and nothing else: the only `unsafe` of the crate.
+//! The librdkafka calls that rdkafka does not offer, and nothing else: the only `unsafe` of the crate.
 //!
 //! - Group metadata with its member id and generation: brokers accept a transactional offset commit
 //!   with an empty member id and generation −1 without any check, so both are looked at, and the very
 //!   object that was looked at is sent (I2).
 //! - Topic ids (`DescribeTopics`): a topic made anew under the same name is another topic.
+//! - What this user may do with a topic or a group, without trying it.
 #![expect(unsafe_code, reason = "the one audited FFI file")]
 
 use std::ffi::{CStr, CString, c_char};
@@ -11,11 +12,11 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use rdkafka::TopicPartitionList;
 use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
+use rdkafka::{ClientContext, TopicPartitionList};
 use rdkafka_sys as sys;
 
 use super::failure::BrokerError;
@@ -76,71 +77,191 @@ impl Drop for GroupMetadata<'_> {
 }
 
 /// The ids of `topics`, in the same order; empty where the broker knows none (an old or embedded one).
-pub(super) fn topic_ids<C: rdkafka::ClientContext>(
+pub(super) fn topic_ids<C: ClientContext>(
     client: &Client<C>,
     topics: &[String],
     timeout: Duration,
 ) -> Result<Vec<String>, BrokerError> {
-    let invalid = || BrokerError::local("a topic name holds a NUL character");
-    let names =
-        topics.iter().map(|t| CString::new(t.as_str())).collect::<Result<Vec<_>, _>>().map_err(|_| invalid())?;
-    let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+    let names = c_strings(topics)?;
+    // SAFETY: the description is alive while it is read; a null id is not read.
+    describe_topics(client, &names, false, timeout, |description| unsafe {
+        let id = sys::rd_kafka_TopicDescription_topic_id(description);
+        let zero = id.is_null()
+            || (sys::rd_kafka_Uuid_most_significant_bits(id) == 0
+                && sys::rd_kafka_Uuid_least_significant_bits(id) == 0);
+        if zero {
+            String::new()
+        } else {
+            CStr::from_ptr(sys::rd_kafka_Uuid_base64str(id)).to_string_lossy().into_owned()
+        }
+    })
+}
+
+/// What this user may do with a topic.
+pub(super) fn topic_permissions<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Permissions, BrokerError> {
+    let names = c_strings(&[topic.to_owned()])?;
+    // SAFETY: the description is alive while it is read; the array is `count` long.
+    let found = describe_topics(client, &names, true, timeout, |description| unsafe {
+        let mut count = 0;
+        let operations = sys::rd_kafka_TopicDescription_authorized_operations(description, &raw mut count);
+        Permissions::read(operations, count)
+    })?;
+    Ok(found.into_iter().next().unwrap_or_default())
+}
+
+/// What this user may do with a consumer group.
+pub(super) fn group_permissions<C: ClientContext>(
+    client: &Client<C>,
+    group: &str,
+    timeout: Duration,
+) -> Result<Permissions, BrokerError> {
+    let names = c_strings(&[group.to_owned()])?;
+    let mut pointers = pointers(&names);
+    let op = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
+    // SAFETY: `pointers` outlives the request's making, which copies the names; what is read belongs to
+    // the event, which is alive during the reading, and is copied.
+    let ask = |options, queue| unsafe {
+        let rk = client.native_ptr();
+        sys::rd_kafka_DescribeConsumerGroups(rk, pointers.as_mut_ptr(), pointers.len(), options, queue);
+    };
+    admin_call(client, op, true, timeout, ask, |event| unsafe {
+        let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event);
+        let mut count = 0;
+        let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
+        if count == 0 {
+            return Ok(Permissions::default());
+        }
+        let group = *groups;
+        check(sys::rd_kafka_error_code(sys::rd_kafka_ConsumerGroupDescription_error(group)))?;
+        let operations = sys::rd_kafka_ConsumerGroupDescription_authorized_operations(group, &raw mut count);
+        Ok(Permissions::read(operations, count))
+    })
+}
+
+/// What a user may do with a topic or a group, as the broker told it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Permissions {
+    told: bool,
+    operations: u32,
+}
+
+impl Permissions {
+    /// Whether reading is allowed; `None`: the broker did not tell.
+    pub(crate) fn to_read(self) -> Option<bool> {
+        self.allow(sys::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_READ)
+    }
+
+    /// Whether writing is allowed; `None`: the broker did not tell.
+    pub(crate) fn to_write(self) -> Option<bool> {
+        self.allow(sys::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_WRITE)
+    }
+
+    fn allow(self, operation: sys::rd_kafka_AclOperation_t) -> Option<bool> {
+        self.told.then_some(self.operations & (1 << operation as u32) != 0)
+    }
+
+    /// # Safety
+    /// `operations` is null or an array of `count`.
+    unsafe fn read(operations: *const sys::rd_kafka_AclOperation_t, count: usize) -> Self {
+        let mut read = Self { told: !operations.is_null(), operations: 0 };
+        if read.told {
+            for index in 0..count {
+                // SAFETY: inside the array. Read as a number: a newer broker may know more operations.
+                let operation = unsafe { operations.cast::<u32>().add(index).read() };
+                read.operations |= 1_u32.checked_shl(operation).unwrap_or(0);
+            }
+        }
+        read
+    }
+}
+
+/// Describes topics and reads each description, in the order of `names`.
+fn describe_topics<C: ClientContext, T>(
+    client: &Client<C>,
+    names: &[CString],
+    permissions: bool,
+    timeout: Duration,
+    read: impl Fn(*const sys::rd_kafka_TopicDescription_t) -> T,
+) -> Result<Vec<T>, BrokerError> {
+    let mut pointers = pointers(names);
+    let op = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+    // SAFETY: the collection copies the names and is destroyed once; the request copies the collection.
+    let ask = |options, queue| unsafe {
+        let collection = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+        sys::rd_kafka_DescribeTopics(client.native_ptr(), collection, options, queue);
+        sys::rd_kafka_TopicCollection_destroy(collection);
+    };
+    // SAFETY: what is read belongs to the event, which is alive during the reading, and is copied.
+    admin_call(client, op, permissions, timeout, ask, |event| unsafe {
+        let result = sys::rd_kafka_event_DescribeTopics_result(event);
+        let mut count = 0;
+        let descriptions = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
+        let mut all = Vec::with_capacity(count);
+        for index in 0..count {
+            let description = *descriptions.add(index);
+            check(sys::rd_kafka_error_code(sys::rd_kafka_TopicDescription_error(description)))?;
+            all.push(read(description));
+        }
+        Ok(all)
+    })
+}
+
+/// Makes an admin request, waits for its event and reads it.
+fn admin_call<C: ClientContext, T>(
+    client: &Client<C>,
+    op: sys::rd_kafka_admin_op_t,
+    permissions: bool,
+    timeout: Duration,
+    ask: impl FnOnce(*const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
+    read: impl FnOnce(*mut sys::rd_kafka_event_t) -> Result<T, BrokerError>,
+) -> Result<T, BrokerError> {
     let rk = client.native_ptr();
-    // SAFETY: every object created here is destroyed below, once; `pointers` outlives the collection's
-    // constructor, which copies the names; the result's parts are read before its event is destroyed.
+    // SAFETY: every object created here is destroyed here, once; the event is destroyed after it was read.
     unsafe {
-        let options = sys::rd_kafka_AdminOptions_new(rk, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+        let options = sys::rd_kafka_AdminOptions_new(rk, op);
         let mut text = [0 as c_char; 256];
         sys::rd_kafka_AdminOptions_set_request_timeout(options, milliseconds(timeout), text.as_mut_ptr(), text.len());
-        let collection = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+        let refused = sys::rd_kafka_AdminOptions_set_include_authorized_operations(options, permissions.into());
         let queue = sys::rd_kafka_queue_new(rk);
-        sys::rd_kafka_DescribeTopics(rk, collection, options, queue);
-        let event = sys::rd_kafka_queue_poll(queue, milliseconds(timeout + Duration::from_secs(1)));
-        let ids = read_topic_ids(event);
+        let mut answer = take_error(refused).map_or(Ok(()), Err);
+        let mut event = std::ptr::null_mut();
+        if answer.is_ok() {
+            ask(options, queue);
+            event = sys::rd_kafka_queue_poll(queue, milliseconds(timeout + Duration::from_secs(1)));
+            answer = if event.is_null() {
+                Err(BrokerError::local("the broker did not answer in time"))
+            } else {
+                check(sys::rd_kafka_event_error(event))
+            };
+        }
+        let answer = answer.and_then(|()| read(event));
         if !event.is_null() {
             sys::rd_kafka_event_destroy(event);
         }
         sys::rd_kafka_queue_destroy(queue);
-        sys::rd_kafka_TopicCollection_destroy(collection);
         sys::rd_kafka_AdminOptions_destroy(options);
-        ids
+        answer
     }
 }
 
-/// # Safety
-/// `event` is null or an event that stays alive during the call.
-unsafe fn read_topic_ids(event: *mut sys::rd_kafka_event_t) -> Result<Vec<String>, BrokerError> {
-    if event.is_null() {
-        return Err(BrokerError::local("the broker did not describe the topics in time"));
-    }
-    // SAFETY: the event is alive; what is read belongs to it and is copied.
-    unsafe {
-        let code = sys::rd_kafka_event_error(event);
-        if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return Err(BrokerError::of_code(code.into()));
-        }
-        let result = sys::rd_kafka_event_DescribeTopics_result(event);
-        let mut count = 0;
-        let descriptions = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
-        let mut ids = Vec::with_capacity(count);
-        for index in 0..count {
-            let description = *descriptions.add(index);
-            let error = sys::rd_kafka_TopicDescription_error(description);
-            let code = sys::rd_kafka_error_code(error);
-            if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                return Err(BrokerError::of_code(code.into()));
-            }
-            let id = sys::rd_kafka_TopicDescription_topic_id(description);
-            let zero = id.is_null()
-                || (sys::rd_kafka_Uuid_most_significant_bits(id) == 0
-                    && sys::rd_kafka_Uuid_least_significant_bits(id) == 0);
-            ids.push(if zero {
-                String::new()
-            } else {
-                CStr::from_ptr(sys::rd_kafka_Uuid_base64str(id)).to_string_lossy().into_owned()
-            });
-        }
-        Ok(ids)
+fn c_strings(names: &[String]) -> Result<Vec<CString>, BrokerError> {
+    let all = names.iter().map(|name| CString::new(name.as_str())).collect::<Result<_, _>>();
+    all.map_err(|_| BrokerError::local("a name holds a NUL character"))
+}
+
+fn pointers(names: &[CString]) -> Vec<*const c_char> {
+    names.iter().map(|name| name.as_ptr()).collect()
+}
+
+fn check(code: sys::rd_kafka_resp_err_t) -> Result<(), BrokerError> {
+    if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        Ok(())
+    } else {
+        Err(BrokerError::of_code(code.into()))
     }
 }
 

@@ -103,6 +103,7 @@ impl Mapping {
     }
 }
 
+#[expect(clippy::cmp_owned, reason = "a JSON number or bool never equals a str: what it is written as is compared")]
 fn selected(found: Option<&Value>, wanted: &str) -> bool {
     match found {
         Some(Value::String(text)) => text == wanted,

@@ -1,0 +1,209 @@
+//! What the cluster says about itself, for `moodstream check`.
+//!
+//! Asks and never joins the group, reads a record or commits an offset. A transaction is tried under
+//! an id of its own: initialising one that is in use would fence the running worker for good.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::groups::GroupMemberInfo;
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
+
+use super::cluster::random_name;
+use super::failure::BrokerError;
+pub(crate) use super::native::Permissions;
+use super::{client, native};
+use crate::config::Config;
+
+/// No question waits longer than this, whatever `kafka.request_deadline` is: a person waits.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a created topic is looked for, and how long events are listened to.
+const STEP: Duration = Duration::from_millis(50);
+
+/// The cluster as a whole.
+#[derive(Debug)]
+pub(crate) struct Brokers {
+    /// Empty where the cluster has none.
+    pub(crate) cluster_id: String,
+    /// host:port of each.
+    pub(crate) addresses: Vec<String>,
+}
+
+/// A topic and its settings.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TopicFacts {
+    pub(crate) partitions: usize,
+    pub(crate) replication: usize,
+    /// Empty where the broker does not tell, as without the permission to describe configurations.
+    pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) permissions: Permissions,
+}
+
+/// A consumer group.
+#[derive(Debug)]
+pub(crate) struct GroupFacts {
+    /// As the coordinator calls it: `Stable`, `Empty`, `Dead` (never used) and so on.
+    pub(crate) state: String,
+    pub(crate) members: Vec<Member>,
+    pub(crate) permissions: Permissions,
+}
+
+/// A member of a consumer group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) client_id: String,
+    pub(crate) host: String,
+}
+
+/// Asks the cluster.
+pub(crate) struct Inspector {
+    admin: AdminClient<DefaultClientContext>,
+    client: BaseProducer<Listener>,
+    config: Config,
+    timeout: Duration,
+}
+
+impl Inspector {
+    /// Makes the client; nothing is asked yet.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the settings.
+    pub(crate) fn new(config: &Config) -> Result<Self, BrokerError> {
+        let settings = client::base(config);
+        let admin = settings.create()?;
+        let client = settings.create_with_context(Listener::default())?;
+        let timeout = config.kafka.request_deadline.0.min(PATIENCE);
+        Ok(Self { admin, client, config: config.clone(), timeout })
+    }
+
+    /// The cluster's id and brokers.
+    pub(crate) fn brokers(&self) -> Result<Brokers, BrokerError> {
+        let metadata = self.client.client().fetch_metadata(None, self.timeout);
+        let metadata = metadata.map_err(|error| explain(&self.client, error))?;
+        let addresses = metadata.brokers().iter().map(|broker| format!("{}:{}", broker.host(), broker.port()));
+        let cluster_id = self.client.client().fetch_cluster_id(self.timeout).unwrap_or_default();
+        Ok(Brokers { cluster_id, addresses: addresses.collect() })
+    }
+
+    /// A topic; `None`: there is no such topic.
+    pub(crate) async fn topic(&self, topic: &str) -> Result<Option<TopicFacts>, BrokerError> {
+        let metadata = self.client.client().fetch_metadata(Some(topic), self.timeout)?;
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
+        match found.error().map(RDKafkaErrorCode::from) {
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => return Ok(None),
+            Some(code) => return Err(BrokerError::of_code(code)),
+            None => {}
+        }
+        Ok(Some(TopicFacts {
+            partitions: found.partitions().len(),
+            replication: found.partitions().iter().map(|p| p.replicas().len()).min().unwrap_or(0),
+            settings: self.settings(topic).await.unwrap_or_default(),
+            permissions: native::topic_permissions(self.client.client(), topic, self.timeout).unwrap_or_default(),
+        }))
+    }
+
+    async fn settings(&self, topic: &str) -> Option<BTreeMap<String, String>> {
+        let options = AdminOptions::new().request_timeout(Some(self.timeout));
+        let described = self.admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
+        let resource = described.ok()?.into_iter().next()?.ok()?;
+        Some(resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
+    }
+
+    /// Creates a topic that keeps every record until its retention.
+    pub(crate) async fn create(&self, topic: &str, partitions: i32, replication: i32) -> Result<(), BrokerError> {
+        let new =
+            NewTopic::new(topic, partitions, TopicReplication::Fixed(replication)).set("cleanup.policy", "delete");
+        let options = AdminOptions::new().request_timeout(Some(self.timeout)).operation_timeout(Some(self.timeout));
+        let created = self.admin.create_topics([&new], &options).await?;
+        for result in created {
+            result.map_err(|(_, code)| BrokerError::of_code(code))?;
+        }
+        Ok(())
+    }
+
+    /// A topic that was just created: waits until every broker's metadata has it.
+    pub(crate) async fn await_topic(&self, topic: &str) -> Result<Option<TopicFacts>, BrokerError> {
+        let give_up = Instant::now() + self.timeout;
+        loop {
+            let found = self.topic(topic).await;
+            if matches!(&found, Ok(Some(facts)) if facts.partitions > 0) || Instant::now() >= give_up {
+                return found;
+            }
+            tokio::time::sleep(STEP).await;
+        }
+    }
+
+    /// The group's state and members.
+    pub(crate) fn group(&self) -> Result<GroupFacts, BrokerError> {
+        let group = &self.config.kafka.group;
+        let listed = self.client.client().fetch_group_list(Some(group), self.timeout)?;
+        let found = listed.groups().iter().find(|found| found.name() == group);
+        let member = |member: &GroupMemberInfo| Member {
+            client_id: member.client_id().to_owned(),
+            host: member.client_host().trim_start_matches('/').to_owned(),
+        };
+        Ok(GroupFacts {
+            state: found.map_or("", |found| found.state()).to_owned(),
+            members: found.map(|found| found.members().iter().map(member).collect()).unwrap_or_default(),
+            permissions: native::group_permissions(self.client.client(), group, self.timeout).unwrap_or_default(),
+        })
+    }
+
+    /// Begins and aborts an empty transaction under `<group>/check/<random>`, and returns that id.
+    pub(crate) fn try_transaction(&self) -> Result<String, BrokerError> {
+        let id = format!("{}/check/{}", self.config.kafka.group, random_name());
+        let mut settings = client::base(&self.config);
+        settings
+            .set("transactional.id", &id)
+            .set("transaction.timeout.ms", self.config.kafka.session_timeout.0.as_millis().to_string());
+        let producer: BaseProducer<Listener> = settings.create_with_context(Listener::default())?;
+        // Credentials that are fetched by callback are only served by a poll.
+        producer.poll(Duration::ZERO);
+        let explain = |error| explain(&producer, error);
+        producer.init_transactions(self.timeout).map_err(explain)?;
+        producer.begin_transaction().map_err(explain)?;
+        producer.abort_transaction(self.timeout).map_err(explain)?;
+        Ok(id)
+    }
+}
+
+/// Keeps the client's last complaint: a failed call only says that it failed, the complaint says why.
+#[derive(Default)]
+struct Listener(Mutex<Option<String>>);
+
+/// The error with what the client complained of meanwhile.
+fn explain(producer: &BaseProducer<Listener>, error: KafkaError) -> BrokerError {
+    // Complaints wait in the event queue; a poll without time serves but one event.
+    producer.poll(STEP);
+    let error = BrokerError::from(error);
+    let heard = producer.context().0.lock().ok().and_then(|heard| heard.clone());
+    match heard {
+        Some(heard) if !error.message.contains(&heard) => BrokerError { message: format!("{error}: {heard}"), ..error },
+        _ => error,
+    }
+}
+
+impl ClientContext for Listener {
+    fn error(&self, error: KafkaError, reason: &str) {
+        client::log_error(&error, reason);
+        // That all brokers are down says less than what came before it.
+        let summary = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
+        if let Ok(mut heard) = self.0.lock()
+            && !(summary && heard.is_some())
+        {
+            *heard = Some(reason.to_owned());
+        }
+    }
+}
+
+impl ProducerContext for Listener {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
