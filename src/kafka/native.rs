@@ -1,9 +1,10 @@
-//! The three librdkafka calls that rdkafka does not offer, and nothing else: the only `unsafe` of the crate.
+//! The librdkafka calls that rdkafka does not offer, and nothing else: the only `unsafe` of the crate.
 //!
 //! - Group metadata with its member id and generation: brokers accept a transactional offset commit
 //!   with an empty member id and generation −1 without any check, so both are looked at, and the very
 //!   object that was looked at is sent (I2).
 //! - Topic ids (`DescribeTopics`): a topic made anew under the same name is another topic.
+//! - The embedded broker's wait before a new group's first assignment, three seconds otherwise.
 #![expect(unsafe_code, reason = "the one audited FFI file")]
 
 use std::ffi::{CStr, CString, c_char};
@@ -141,6 +142,18 @@ unsafe fn read_topic_ids(event: *mut sys::rd_kafka_event_t) -> Result<Vec<String
             });
         }
         Ok(ids)
+    }
+}
+
+/// Sets how long the embedded broker that `client` owns waits for more members before it assigns partitions to a
+/// new group; does nothing with any other client.
+pub(crate) fn set_embedded_join_delay<C: rdkafka::ClientContext>(client: &Client<C>, delay: Duration) {
+    // SAFETY: the client outlives both calls, and the cluster, if there is one, lives as long as the client.
+    unsafe {
+        let cluster = sys::rd_kafka_handle_mock_cluster(client.native_ptr());
+        if !cluster.is_null() {
+            sys::rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, milliseconds(delay));
+        }
     }
 }
 
