@@ -1,6 +1,9 @@
 //! What each command does. A module per command; errors carry their context up to `main`.
 
 mod bench;
+mod demo;
+mod model;
+mod produce;
 mod run;
 mod schema;
 
@@ -15,6 +18,8 @@ use crate::cli::{Cli, Command};
 pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Bench(command) => bench::run(command, cli.load_config()?),
+        Command::Demo(args) => demo::run(&cli.load_config()?, args.out.clone()),
+        Command::Produce(args) => produce::run(args, &cli.load_config()?),
         Command::Run(_) => run::run(cli.load_config()?),
         Command::Schema { of } => schema::run(*of),
         other => anyhow::bail!("{other:?} is not wired up"),
