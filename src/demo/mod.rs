@@ -251,7 +251,8 @@ impl Running {
     }
 }
 
-/// A signal must not leave the terminal as the view has made it.
+/// A signal must not leave the terminal as the view has made it: the first one ends the view, a second one the
+/// process. A terminal that hangs up ends it too, since reading its keys would never return.
 fn quit_on_signals(runtime: &Runtime) -> anyhow::Result<Arc<AtomicBool>> {
     let quit = Arc::new(AtomicBool::new(false));
     let _entered = runtime.enter();
@@ -259,8 +260,11 @@ fn quit_on_signals(runtime: &Runtime) -> anyhow::Result<Arc<AtomicBool>> {
         let mut signal = signal(kind).context("signals cannot be handled")?;
         let quit = quit.clone();
         runtime.spawn(async move {
-            signal.recv().await;
-            quit.store(true, Ordering::Relaxed);
+            while signal.recv().await.is_some() {
+                if kind == SignalKind::hangup() || quit.swap(true, Ordering::Relaxed) {
+                    std::process::exit(i32::from(QUIT));
+                }
+            }
         });
     }
     Ok(quit)
