@@ -73,8 +73,10 @@ fn huge_and_blank_texts_stop_nothing() {
 fn an_output_too_large_for_the_topic_is_a_dead_letter() {
     let rig = Setup::default().start();
     // As an input it fits into max.message.bytes, with eleven scores around it it does not.
-    let large = "x".repeat(1_048_200);
-    rig.send_texts(0, &["before", &large, "after"]);
+    let large = format!(r#"{{"id":"1","text":"{}"}}"#, "x".repeat(1_048_200));
+    rig.send_texts(0, &["before"]);
+    rig.send(0, &[Some(large.as_bytes())]);
+    rig.send_texts(0, &["after"]);
     rig.wait_for_outcomes(3);
     assert_eq!(rig.outputs().len(), 2);
     let letter = &rig.dead_letters()[0];

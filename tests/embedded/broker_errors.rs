@@ -112,7 +112,10 @@ fn coordinators_may_move_while_posts_are_labelled() {
 #[test]
 fn brokers_may_go_and_come_back() {
     let rig = on_three_brokers();
+    rig.send_many(2, 200, "while they go");
+    rig.wait("some are labelled", |rig| rig.outputs().len() > 40);
     rig.broker.cluster().expect("a cluster").broker_down(-1).expect("down");
+    rig.wait("the brokers are gone", |rig| rig.reader_errors() > 0);
     rig.broker.cluster().expect("a cluster").broker_up(-1).expect("up");
     rig.send_many(2, 20, "after");
     rig.wait_until_all_are_labelled();

@@ -155,5 +155,8 @@ fn a_worker_at_least_once_goes_on_where_it_stopped() {
     rig.send_many(1, 50, "before");
     rig.wait_for_outcomes(50);
     rig.stop();
-    assert_eq!(rig.outputs().len(), 50);
+    rig.send_many(1, 50, "after");
+    rig.start_worker();
+    rig.wait_for_outcomes(100);
+    assert_eq!(rig.outputs().len(), 100, "this delivery's offsets are stored: nothing is repeated");
 }

@@ -1,6 +1,6 @@
 //! A worker on an embedded broker of its own, and someone who reads what it publishes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -84,22 +84,19 @@ impl Setup {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("runtime");
         let metrics = Arc::new(Metrics::new());
         let readiness = Readiness::new(metrics.ready.clone());
-        let classifier = FaultyClassifier::new(self.faults);
-        let cluster = runtime.block_on(Cluster::open(&config, &metrics)).expect("a cluster");
-        let config = Arc::new(config);
-        let worker = Worker::start(&config, cluster, &classifier, 1, &metrics, &readiness).expect("a worker");
-        readiness.clear(Readiness::STARTING);
-        let rig = Rig {
+        let mut rig = Rig {
             producer: producer(&brokers),
             reader: Reader::new(&brokers, self.output_partitions),
-            worker: Some(worker),
+            worker: None,
+            config: Arc::new(config),
+            classifier: FaultyClassifier::new(self.faults),
             sent: RefCell::default(),
             runtime,
             broker,
             metrics,
             readiness,
         };
-        rig.wait("the worker is ready", |rig| rig.readiness.is_ready());
+        rig.start_worker();
         rig
     }
 }
@@ -128,6 +125,8 @@ fn producer(brokers: &str) -> BaseProducer<MustArrive> {
 /// A running worker and its surroundings. Fields are dropped in this order: the broker last.
 pub(crate) struct Rig {
     worker: Option<Worker>,
+    config: Arc<Config>,
+    classifier: FaultyClassifier,
     producer: BaseProducer<MustArrive>,
     reader: Reader,
     /// Records sent, per partition.
@@ -231,11 +230,25 @@ impl Rig {
         assert!((self.sent()..=polled).contains(&self.outcomes()), "{} outcomes of {polled} polled", self.outcomes());
     }
 
+    /// Starts a worker and waits until it is ready.
+    pub(crate) fn start_worker(&mut self) {
+        let cluster = self.runtime.block_on(Cluster::open(&self.config, &self.metrics)).expect("a cluster");
+        let started = Worker::start(&self.config, cluster, &self.classifier, 1, &self.metrics, &self.readiness);
+        self.worker = Some(started.expect("a worker"));
+        self.readiness.clear(Readiness::STARTING);
+        self.wait("the worker is ready", |rig| rig.readiness.is_ready());
+    }
+
     /// Stops the worker, which must end well.
     pub(crate) fn stop(&mut self) {
         if let Some(worker) = self.worker.take() {
             self.runtime.block_on(worker.stop()).expect("the worker stops well");
         }
+    }
+
+    /// Errors that the reader was told, such as lost connections.
+    pub(crate) fn reader_errors(&self) -> u64 {
+        self.reader.errors.get()
     }
 
     pub(crate) fn outputs(&self) -> Vec<Record> {
@@ -299,6 +312,7 @@ impl Record {
 struct Reader {
     consumer: BaseConsumer,
     read: RefCell<BTreeMap<String, Vec<Record>>>,
+    errors: Cell<u64>,
 }
 
 impl Reader {
@@ -314,7 +328,7 @@ impl Reader {
             }
         }
         consumer.assign(&list).expect("assigned");
-        Self { consumer, read: RefCell::default() }
+        Self { consumer, read: RefCell::default(), errors: Cell::default() }
     }
 
     /// Takes in what was published meanwhile.
@@ -322,7 +336,10 @@ impl Reader {
         let mut wait = LOOK;
         while let Some(polled) = self.consumer.poll(wait) {
             wait = Duration::ZERO;
-            let Ok(message) = polled else { continue };
+            let Ok(message) = polled else {
+                self.errors.set(self.errors.get() + 1);
+                continue;
+            };
             let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
             let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
             let record = Record {
