@@ -67,7 +67,7 @@ pub enum Command {
     /// Runs the real worker on an embedded broker with sample posts: moods of all kinds, emoji,
     /// duplicates, other languages, broken records. Ends by itself with a summary.
     #[command(after_help = concat!("Example:\n  moodstream demo\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
-    Demo,
+    Demo(DemoArgs),
     /// Tell what is right and what is wrong, without touching anything.
     ///
     /// Checks in order: configuration, library, model, brokers, topics, permissions, transactions.
@@ -79,7 +79,9 @@ pub enum Command {
     Check(CheckArgs),
     /// Send JSON lines to a topic.
     ///
-    /// Each line becomes one record, sent as it stands, keyed by the post's id.
+    /// Each line becomes one record, sent as it stands, keyed by the post's id (input.fields.id) if it
+    /// has one; empty lines are left out. A time of writing in the future becomes the moment of
+    /// sending, since brokers refuse records from the future.
     #[command(after_help = concat!(
         "Example:\n  moodstream produce --brokers kafka:9092 --topic posts posts.jsonl --rate 1000\n\n",
         "Exit codes: 0 all sent, 1 failed at work, 2 wrong use or configuration."
@@ -149,6 +151,17 @@ pub struct WorkerFlags {
     /// When the committed position is lost: stop, earliest or latest (input.on_lost_position).
     #[arg(long, value_name = "WHAT")]
     pub on_lost_position: Option<String>,
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Directory of the model (model.path).
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<String>,
+    /// File for the labelled posts; moodstream-demo.jsonl in the system's temporary folder unless given.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// Options of `produce`.
@@ -273,11 +286,12 @@ impl Cli {
             | Command::Bench(BenchCommand::Lane(BenchLaneArgs { brokers, .. })) => {
                 vec![("kafka.brokers", brokers.clone())]
             }
-            Command::Model(ModelCommand::Verify { model })
+            Command::Demo(DemoArgs { model, .. })
+            | Command::Model(ModelCommand::Verify { model })
             | Command::Bench(BenchCommand::Pipeline(BenchPipelineArgs { model, .. })) => {
                 vec![("model.path", model.clone())]
             }
-            Command::Demo | Command::Schema { .. } => Vec::new(),
+            Command::Schema { .. } => Vec::new(),
         };
         flags.extend(more.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
         flags

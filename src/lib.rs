@@ -7,6 +7,7 @@ pub mod commands;
 #[cfg(test)]
 mod committed;
 pub mod config;
+pub mod demo;
 mod fault;
 pub mod inference;
 pub mod kafka;

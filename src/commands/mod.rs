@@ -2,7 +2,9 @@
 
 mod bench;
 mod check;
+mod demo;
 mod model;
+mod produce;
 mod run;
 mod schema;
 
@@ -19,8 +21,9 @@ pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Bench(command) => bench::run(command, cli.load_config()?),
         Command::Check(args) => check::run(cli, args),
         Command::Model(ModelCommand::Verify { .. }) => model::verify(&cli.load_config()?),
+        Command::Demo(args) => demo::run(&cli.load_config()?, args.out.clone()),
+        Command::Produce(args) => produce::run(args, &cli.load_config()?),
         Command::Run(_) => run::run(cli.load_config()?),
         Command::Schema { of } => schema::run(*of),
-        other => anyhow::bail!("{other:?} is not wired up"),
     }
 }

@@ -7,8 +7,8 @@ use anyhow::Context;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::model;
 use crate::config::Config;
-use crate::inference::{self, Classifier};
 use crate::kafka::Cluster;
 use crate::telemetry::{AdminServer, Metrics, Readiness, logging};
 use crate::worker::Worker;
@@ -42,7 +42,7 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<ExitCode> {
     }
     let loading = {
         let (config, metrics) = (config.clone(), metrics.clone());
-        tokio::task::spawn_blocking(move || classifier(&config, &metrics))
+        tokio::task::spawn_blocking(move || model::load(&config, &metrics))
     };
     // The cluster is asked while the model is verified; nothing is joined before both are done.
     let cluster = Cluster::open(&config, &metrics).await;
@@ -74,17 +74,4 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<ExitCode> {
     stopped?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
-}
-
-/// The model that the configuration names, verified.
-fn classifier(config: &Config, metrics: &Metrics) -> anyhow::Result<(Arc<dyn Classifier>, usize)> {
-    #[cfg(feature = "fault-injection")]
-    if let Some(stand_in) = inference::faulty::FaultyClassifier::from_env().map_err(anyhow::Error::msg)? {
-        tracing::warn!("a stand-in classifier for tests takes the model's place");
-        return Ok((Arc::new(stand_in), 1));
-    }
-    let loaded = inference::load(&config.model, &config.inference)?;
-    let model = loaded.classifier.model();
-    metrics.session(loaded.provider, &model.id, &model.hash, &loaded.library.version);
-    Ok((loaded.classifier, loaded.sessions))
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::{Client, ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::groups::{GroupInfo, GroupMemberInfo};
 use sha2::{Digest, Sha256};
@@ -72,6 +72,7 @@ pub struct Cluster {
     pub(crate) output: Target,
     pub(crate) dead_letter: Target,
     first_ids: Mutex<BTreeMap<String, String>>,
+    embedded: bool,
     metrics: Arc<Metrics>,
 }
 
@@ -85,7 +86,7 @@ impl Cluster {
         let admin: AdminClient<DefaultClientContext> = client::base(config).create().map_err(settings)?;
         let timeout = config.kafka.request_deadline.0;
         for topic in &config.input.topics {
-            partitions(&admin, config, "input.topics", topic, timeout)?;
+            partitions(admin.inner(), config, "input.topics", topic, timeout)?;
         }
         let output = target(&admin, config, "output.topic", &config.output.topic, timeout).await?;
         let dead_letter = target(&admin, config, "dead_letter.topic", &config.dead_letter.topic, timeout).await?;
@@ -106,6 +107,7 @@ impl Cluster {
             output,
             dead_letter,
             first_ids: Mutex::default(),
+            embedded: is_embedded(admin.inner(), timeout),
             metrics: metrics.clone(),
             config: config.clone(),
         })
@@ -155,6 +157,9 @@ impl Cluster {
     }
 
     pub(super) fn topic_ids(&self, consumer: &LaneConsumer) -> Result<BTreeMap<String, String>, BrokerError> {
+        if self.embedded {
+            return Ok(self.input_topics.iter().map(|topic| (topic.clone(), String::new())).collect());
+        }
         let timeout = self.config.kafka.request_deadline.0;
         let ids = native::topic_ids(consumer.base().client(), &self.input_topics, timeout)?;
         Ok(self.input_topics.iter().cloned().zip(ids).collect())
@@ -227,16 +232,16 @@ impl Cluster {
     }
 }
 
-fn partitions(
-    admin: &AdminClient<DefaultClientContext>,
+/// How many partitions `topic`, which the setting `key` names, has.
+pub(super) fn partitions(
+    client: &Client<impl ClientContext>,
     config: &Config,
     key: &'static str,
     topic: &str,
     timeout: Duration,
 ) -> Result<i32, ClusterError> {
     let brokers = config.kafka.brokers.clone();
-    let metadata = admin
-        .inner()
+    let metadata = client
         .fetch_metadata(Some(topic), timeout)
         .map_err(|error| ClusterError::Unreachable { brokers: brokers.clone(), reason: error.to_string() })?;
     let found =
@@ -254,12 +259,21 @@ async fn target(
     topic: &str,
     timeout: Duration,
 ) -> Result<Target, ClusterError> {
-    let partitions = partitions(admin, config, key, topic, timeout)?;
+    let partitions = partitions(admin.inner(), config, key, topic, timeout)?;
+    if is_embedded(admin.inner(), timeout) {
+        return Ok(Target { topic: topic.to_owned(), partitions, max_message_bytes: MAX_MESSAGE_BYTES });
+    }
     let max_message_bytes = max_message_bytes(admin, topic, timeout).await.unwrap_or_else(|reason| {
         tracing::warn!(topic, reason, "the topic's max.message.bytes cannot be read; {MAX_MESSAGE_BYTES} is assumed");
         MAX_MESSAGE_BYTES
     });
     Ok(Target { topic: topic.to_owned(), partitions, max_message_bytes })
+}
+
+/// Whether this is the broker of the demo and the tests. It names a controller that does not exist, so whatever is
+/// asked of the controller (a topic's settings, its id) waits for ever.
+fn is_embedded(client: &Client<impl ClientContext>, timeout: Duration) -> bool {
+    client.fetch_cluster_id(timeout).is_some_and(|id| id.starts_with("mockCluster"))
 }
 
 async fn max_message_bytes(

@@ -5,6 +5,7 @@
 //!   object that was looked at is sent (I2).
 //! - Topic ids (`DescribeTopics`): a topic made anew under the same name is another topic.
 //! - What this user may do with a topic or a group, without trying it.
+//! - The embedded broker's wait before a new group's first assignment, three seconds otherwise.
 #![expect(unsafe_code, reason = "the one audited FFI file")]
 
 use std::ffi::{CStr, CString, c_char};
@@ -262,6 +263,18 @@ fn check(code: sys::rd_kafka_resp_err_t) -> Result<(), BrokerError> {
         Ok(())
     } else {
         Err(BrokerError::of_code(code.into()))
+    }
+}
+
+/// Sets how long the embedded broker that `client` owns waits for more members before it assigns partitions to a
+/// new group; does nothing with any other client.
+pub(crate) fn set_embedded_join_delay<C: rdkafka::ClientContext>(client: &Client<C>, delay: Duration) {
+    // SAFETY: the client outlives both calls, and the cluster, if there is one, lives as long as the client.
+    unsafe {
+        let cluster = sys::rd_kafka_handle_mock_cluster(client.native_ptr());
+        if !cluster.is_null() {
+            sys::rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, milliseconds(delay));
+        }
     }
 }
 

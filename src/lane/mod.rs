@@ -142,6 +142,9 @@ impl Lane {
         sessions: usize,
     ) -> Self {
         let config = &shared.config;
+        let condition = format!("lane-{index}");
+        // Before its thread runs: a worker is not ready because a lane has not said anything yet.
+        shared.readiness.set(&condition, "starting");
         Self {
             index,
             labeller: Labeller::new(config, classifier, model),
@@ -149,7 +152,7 @@ impl Lane {
             size: BatchSize::new(config.batch.max_posts.get(), config.batch.target.0),
             breaker: Breaker::new(&config.breaker),
             heartbeat: Arc::new(AtomicI64::new(Timestamp::now().as_millisecond())),
-            condition: format!("lane-{index}"),
+            condition,
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX).max(1),
             paused: Paused::default(),
             seen: BTreeMap::new(),

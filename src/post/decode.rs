@@ -97,6 +97,15 @@ impl Mapping {
         Ok(Decoded::Post(Post { id, text, created_at, lang, author, platform, extra }))
     }
 
+    /// What can be said of a record without reading it as a post: its id and time of writing, where it is JSON
+    /// and has them.
+    #[must_use]
+    pub fn peek(&self, value: &[u8]) -> (Option<String>, Option<Value>) {
+        let Ok(json) = serde_json::from_slice::<Value>(value) else { return (None, None) };
+        let created_at = self.created_at.find(&json).filter(|v| v.is_string() || v.is_number()).cloned();
+        (self.id(&json), created_at)
+    }
+
     fn id(&self, json: &Value) -> Option<String> {
         let parts: Option<Vec<String>> = self.id.iter().map(|pointer| pointer.find(json).and_then(scalar)).collect();
         parts.filter(|parts| !parts.is_empty()).map(|parts| parts.join("/"))
@@ -199,6 +208,13 @@ mod tests {
         assert_eq!(post.text, "hi\0 there", "an escaped NUL is valid JSON");
         assert_eq!(post.lang.as_deref(), Some("en"));
         assert_eq!(post.created_at, Some(Value::from(1_700_000_000)));
+    }
+
+    #[test]
+    fn peeking_needs_no_text_and_no_json() {
+        let (id, created_at) = mapping().peek(br#"{"id":7,"created_at":"2025-01-01T00:00:00Z"}"#);
+        assert_eq!((id.as_deref(), created_at), (Some("7"), Some("2025-01-01T00:00:00Z".into())));
+        assert_eq!(mapping().peek(b"{\"id\":"), (None, None));
     }
 
     #[test]

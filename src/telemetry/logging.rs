@@ -1,6 +1,7 @@
 //! Logging to standard error: lines for people on a terminal, one JSON object a line otherwise.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use tracing::Subscriber;
@@ -17,6 +18,48 @@ use crate::config::{Log, LogFormat};
 pub fn init(log: &Log) -> anyhow::Result<()> {
     let subscriber = subscriber(log, io::stderr().is_terminal(), io::stderr)?;
     subscriber.try_init().context("logging was started twice")
+}
+
+/// Log lines kept in memory while something else has the terminal.
+#[derive(Debug, Clone, Default)]
+pub struct KeptLog(Arc<Mutex<Vec<u8>>>);
+
+/// What is kept at most; later lines are dropped.
+const KEPT_BYTES: usize = 64 * 1024;
+
+impl KeptLog {
+    /// What was logged so far.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Write for KeptLog {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < KEPT_BYTES {
+            kept.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Starts logging for the whole process, into memory and as text; only what this filter lets through.
+///
+/// # Errors
+/// When the filter is none, or logging has been started before.
+pub fn init_kept(filter: &str) -> anyhow::Result<KeptLog> {
+    let kept = KeptLog::default();
+    let writer = kept.clone();
+    let log = Log { format: LogFormat::Text, level: filter.to_owned() };
+    subscriber(&log, false, move || writer.clone())?.try_init().context("logging was started twice")?;
+    Ok(kept)
 }
 
 fn subscriber<W>(log: &Log, terminal: bool, writer: W) -> anyhow::Result<Box<dyn Subscriber + Send + Sync>>
@@ -40,27 +83,10 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::sync::{Arc, Mutex};
-
     use super::*;
 
-    #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("sink").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     fn logged(format: LogFormat, terminal: bool) -> String {
-        let sink = Sink::default();
+        let sink = KeptLog::default();
         let writer = sink.clone();
         let log = Log { format, level: "info".into() };
         let subscriber = subscriber(&log, terminal, move || writer.clone()).expect("subscriber");
@@ -68,8 +94,7 @@ mod tests {
             tracing::info!(partition = 3, "assigned");
             tracing::debug!("too much");
         });
-        let bytes = sink.0.lock().expect("sink").clone();
-        String::from_utf8(bytes).expect("utf-8")
+        sink.text()
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::support::oracle::{Kind, Outcome};
 use crate::support::posts::{self, Draft};
 use crate::support::stage::{Layout, Stage};
 use crate::support::topic::Isolation;
+use crate::support::worker::{is_error, message};
 
 const DEADLINE: Duration = Duration::from_secs(90);
 
@@ -102,6 +103,23 @@ fn bad_records_end_among_the_dead_letters_intact_and_the_lane_goes_on() {
             check_letter(name, draft, outcome);
         }
     }
+}
+
+#[test]
+fn a_wrong_mapping_does_not_empty_the_topic_into_the_dead_letters() {
+    // What may have been dead-lettered before so many were seen that the breaker could trip.
+    const FEW: usize = 200;
+    let mut stage = Stage::new(&Broker::shared().address(), "breaker", &Layout::partitions(1));
+    stage.produce(posts::take(3_000));
+    let mut wrong = stage.worker("wrong").instance("one").set("input.fields.text", "/body").start();
+    wrong.wait_for_line(DEADLINE, "the lane pauses", |line| is_error(line) && message(line).contains("pauses"));
+    wrong.wait_not_ready("input.fields", DEADLINE);
+    wrong.stop();
+    let dead = stage.done().expect("the broker tells the committed offsets");
+    assert!(dead <= FEW, "{dead} records are among the dead letters");
+
+    let verdict = stage.finish([stage.worker("right").instance("one").start()], DEADLINE);
+    assert_eq!((verdict.count(Kind::DeadLettered), verdict.count(Kind::Labelled)), (dead, 3_000 - dead));
 }
 
 fn ended(outcome: &Outcome) -> End {

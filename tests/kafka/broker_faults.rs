@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 use crate::support::broker::Broker;
 use crate::support::posts;
 use crate::support::proxy::api;
 use crate::support::stage::{Layout, Stage};
+use crate::support::worker::STOP;
 
 const DEADLINE: Duration = Duration::from_secs(90);
 
@@ -24,6 +27,24 @@ fn a_broker_restart_interrupts_but_loses_and_doubles_nothing() {
     stage.wait_until_done(DEADLINE);
     worker.wait_ready();
     stage.finish([worker], DEADLINE);
+}
+
+#[test]
+fn sigterm_without_a_broker_ends_in_time_and_loses_and_doubles_nothing() {
+    let mut broker = Broker::start();
+    let mut stage = Stage::new(&broker.address(), "term-down", &Layout::partitions(2));
+    stage.produce(posts::take(3_000));
+    let launch = stage.worker("cut-off").instance("cut-off").set("batch.target", "250ms").hash_classifier(PER_POST);
+    let mut worker = launch.start();
+    stage.wait_for(500, DEADLINE);
+    broker.kill();
+    worker.signal(Signal::SIGTERM);
+    // Whether the batch in hand could be ended in time decides between 0 and 1; a signal or a hang is a defect.
+    let status = worker.wait(STOP);
+    assert!(matches!(status.code(), Some(0 | 1)), "ended with {status}");
+    drop(worker);
+    broker.start_again();
+    stage.finish([launch.start()], DEADLINE);
 }
 
 #[test]

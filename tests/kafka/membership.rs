@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::broker::Broker;
 use crate::support::stage::{Layout, Stage};
-use crate::support::worker::{self, Launch};
+use crate::support::worker::{self, Launch, Worker};
 use crate::support::{eventually, posts};
 
 const DEADLINE: Duration = Duration::from_secs(90);
@@ -59,7 +59,7 @@ fn freeze(name: &str, launch: impl Fn(&Stage, &str) -> Launch) {
         worker
     };
     let mut zombie = start("zombie");
-    let survivor = start("survivor");
+    let mut survivor = start("survivor");
     stage.wait_for(1_000, DEADLINE);
     zombie.signal(Signal::SIGSTOP);
     stage.wait_until_done(DEADLINE);
@@ -69,6 +69,7 @@ fn freeze(name: &str, launch: impl Fn(&Stage, &str) -> Launch) {
     stage.produce(posts::take(1_000));
     stage.wait_until_done(DEADLINE);
     zombie.wait_ready();
+    worker::wait_for_counts(&mut [&mut zombie, &mut survivor], 5_000);
     stage.finish([zombie, survivor], DEADLINE);
 }
 
@@ -110,7 +111,15 @@ fn of_two_workers_with_one_name_one_gives_up_and_says_why() {
     stage.wait_for(300, DEADLINE);
     let mut twins = [first, launch.start()];
 
+    let mut counted = [0.0; 2];
+    let mut count = |twins: &mut [Worker]| {
+        for (twin, counted) in twins.iter_mut().zip(&mut counted) {
+            *counted = twin.metric("moodstream_outcomes_total", "").unwrap_or(*counted);
+        }
+        counted.iter().sum::<f64>()
+    };
     let loser = eventually(GIVES_UP, "one of the twins gives up", || {
+        count(&mut twins);
         twins.iter_mut().position(|twin| twin.exit_status().is_some())
     });
     let status = twins[loser].exit_status().expect("it has ended");
@@ -120,6 +129,10 @@ fn of_two_workers_with_one_name_one_gives_up_and_says_why() {
     assert!(!errors.is_empty(), "no error names the transactional id with the shared name");
 
     stage.produce(posts::take(500));
+    stage.wait_until_done(DEADLINE);
+    // What the loser counted last may be unknown, but nothing is counted by both.
+    let counted = count(&mut twins);
+    assert!(counted <= 3_500.0, "{counted} outcomes are counted, of 3,500 inputs");
     let [first, second] = twins;
     stage.finish([if loser == 0 { second } else { first }], DEADLINE);
 }

@@ -1,9 +1,7 @@
 //! The long proofs (`make soak`): they print their figures and fail when a bound is broken.
 
-#![allow(clippy::print_stdout, reason = "the figures are the result")]
-
 #[path = "../kafka/support/mod.rs"]
-#[allow(dead_code, reason = "the scenarios of tests/kafka use the rest of the rig")]
+#[expect(dead_code, reason = "the scenarios of tests/kafka use the rest of the rig")]
 mod support;
 
 use std::sync::Mutex;

@@ -66,6 +66,16 @@ impl Broker {
     pub(crate) fn restart(&mut self) {
         self.process.signal(Signal::SIGTERM);
         self.process.wait(Duration::from_mins(1));
+        self.start_again();
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it with the same data and port.
+    pub(crate) fn start_again(&mut self) {
         self.process = launch(&self.folder, self.port, self.advertised);
     }
 }

@@ -156,14 +156,9 @@ impl Worker {
         samples.map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
-    /// Waits until it has counted so many outcomes: each input once, after its commit (I1).
+    /// Waits until it alone has counted so many outcomes.
     pub(crate) fn wait_for_count(&mut self, outcomes: u32) {
-        let mut counted = None;
-        let reached = within(READY, || {
-            counted = self.metric("moodstream_outcomes_total", "");
-            (counted == Some(f64::from(outcomes))).then_some(())
-        });
-        assert!(reached.is_some(), "{} has counted {counted:?} outcomes, not {outcomes}", self.name);
+        wait_for_counts(&mut [self], outcomes);
     }
 
     /// Waits for a line of its log.
@@ -215,6 +210,7 @@ impl Worker {
 }
 
 impl Drop for Worker {
+    #[expect(clippy::print_stderr, reason = "the log of a failed test is shown with it")]
     fn drop(&mut self) {
         if thread::panicking() {
             let lines = self.log.lines();
@@ -224,6 +220,18 @@ impl Drop for Worker {
             }
         }
     }
+}
+
+/// Waits until workers have counted so many outcomes between them: each input once, after its commit (I1).
+pub(crate) fn wait_for_counts(workers: &mut [&mut Worker], outcomes: u32) {
+    let mut counted: Vec<Option<f64>> = Vec::new();
+    let reached = within(READY, || {
+        counted = workers.iter_mut().map(|worker| worker.metric("moodstream_outcomes_total", "")).collect();
+        let sum: Option<f64> = counted.iter().copied().sum();
+        (sum == Some(f64::from(outcomes))).then_some(())
+    });
+    let names: Vec<&str> = workers.iter().map(|worker| worker.name.as_str()).collect();
+    assert!(reached.is_some(), "{names:?} have counted {counted:?} outcomes, not {outcomes} between them");
 }
 
 /// The message of a log line.
