@@ -87,7 +87,7 @@ fn checking_disturbs_no_worker_of_the_same_name() {
     stage.wait_until_done(DEADLINE);
     worker.wait_for_count(3_000);
     assert_eq!(worker.metric("moodstream_client_restarts_total", ""), Some(0.0));
-    assert_eq!(worker.metric("moodstream_transactions_total", "result=\"fenced\"").unwrap_or(0.0), 0.0);
+    assert!(worker.metric("moodstream_transactions_total", "result=\"fenced\"").is_none_or(|fenced| fenced < 1.0));
     assert_eq!(worker.metric("moodstream_rebalances_total", ""), rebalances);
     stage.finish([worker], DEADLINE);
 }
