@@ -31,7 +31,7 @@ pub struct Posts {
 }
 
 impl Posts {
-    /// Reads JSON lines, [`MOST`] at most; records that are no posts, and texts seen before, are left out.
+    /// Reads JSON lines, `MOST` at most; records that are no posts, and texts seen before, are left out.
     ///
     /// # Errors
     /// When the file cannot be read or holds no post.

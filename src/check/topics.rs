@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn compaction_loses_outputs_and_is_remarked_on_inputs() {
-        for policy in ["compact", "delete,compact", "compact, delete"] {
+        for policy in ["compact", "delete,compact", "delete, compact"] {
             let compacted = facts(4, &[("cleanup.policy", policy)]);
             assert_eq!(verdicts(Role::Output, &compacted), [Verdict::Right, Verdict::Wrong]);
             assert_eq!(verdicts(Role::DeadLetter, &compacted), [Verdict::Right, Verdict::Wrong]);

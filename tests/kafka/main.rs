@@ -11,6 +11,7 @@ mod support;
 
 mod bad_records;
 mod broker_faults;
+mod check;
 mod control;
 mod kills;
 mod membership;
