@@ -17,11 +17,11 @@ use crate::support::unique;
 
 const CALL: Duration = Duration::from_secs(20);
 
-fn transactional(brokers: &str, id: &str) -> BaseProducer {
+fn transactional(brokers: &str, id: &str, timeout: Duration) -> BaseProducer {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("transactional.id", id)
-        .set("transaction.timeout.ms", "8000")
+        .set("transaction.timeout.ms", timeout.as_millis().to_string())
         .create()
         .expect("a producer's configuration is valid");
     producer.init_transactions(CALL).expect("the coordinator answers");
@@ -54,7 +54,7 @@ fn what_is_produced_is_read_back_in_place() {
 fn aborted_records_are_seen_uncommitted_only() {
     let brokers = Broker::shared().address();
     let stage = Stage::new(&brokers, "isolation", &Layout::partitions(1));
-    let producer = transactional(&brokers, &unique("isolation"));
+    let producer = transactional(&brokers, &unique("isolation"), CALL);
     for (value, commit) in [("kept", true), ("dropped", false)] {
         producer.begin_transaction().expect("no transaction is open");
         send(&producer, &stage.targets.output, value);
@@ -75,7 +75,7 @@ fn aborted_records_are_seen_uncommitted_only() {
 fn reading_waits_for_the_open_transaction_of_a_dead_producer() {
     let brokers = Broker::shared().address();
     let stage = Stage::new(&brokers, "open", &Layout::partitions(1));
-    let dead = transactional(&brokers, &unique("open"));
+    let dead = transactional(&brokers, &unique("open"), Duration::from_secs(8));
     dead.begin_transaction().expect("no transaction is open");
     send(&dead, &stage.targets.output, "never decided");
     let after: BaseProducer = ClientConfig::new().set("bootstrap.servers", &brokers).create().expect("a valid one");
@@ -90,7 +90,7 @@ fn the_proxy_loses_the_reply_of_a_commit_that_the_broker_has_done() {
     let (broker, proxy) = Broker::start_behind_proxy();
     let brokers = broker.address();
     let stage = Stage::new(&brokers, "lost-reply", &Layout::partitions(1));
-    let producer = transactional(&brokers, &unique("lost-reply"));
+    let producer = transactional(&brokers, &unique("lost-reply"), Duration::from_mins(1));
     producer.begin_transaction().expect("no transaction is open");
     send(&producer, &stage.targets.output, "committed all the same");
 

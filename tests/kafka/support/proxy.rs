@@ -39,6 +39,9 @@ enum Fault {
     DelayReply(Duration),
 }
 
+/// Where an `EndTxn` reply (versions 0 to 2) holds its error: behind size, correlation id and throttle time.
+const END_TXN_ERROR: usize = 12;
+
 #[derive(Debug)]
 struct Rule {
     api: i16,
@@ -241,7 +244,14 @@ fn reply(frame: &[u8], waiting: &Waiting, state: &Mutex<State>) -> Fate {
     let Some(api) = waiting.lock().expect("no panic while it was held").remove(&correlation) else {
         return Fate::Pass;
     };
-    match hit(state, api, |fault| fault != Fault::SwallowRequest) {
+    let refused = api == api::END_TXN && number::<2>(frame, END_TXN_ERROR) != Some([0, 0]);
+    let applies = |fault| match fault {
+        // A refusal ("try again", under load) leaves nothing in doubt: the fault waits for what the broker has done.
+        Fault::LoseReply { .. } => !refused,
+        Fault::DelayReply(_) => true,
+        Fault::SwallowRequest => false,
+    };
+    match hit(state, api, applies) {
         Some(Fault::LoseReply { and_all_repeats }) => {
             if and_all_repeats {
                 lock(state).rules.push(Rule { api, fault: Fault::SwallowRequest, left: None });
