@@ -90,7 +90,7 @@ fn the_proxy_loses_the_reply_of_a_commit_that_the_broker_has_done() {
     let (broker, proxy) = Broker::start_behind_proxy();
     let brokers = broker.address();
     let stage = Stage::new(&brokers, "lost-reply", &Layout::partitions(1));
-    let producer = transactional(&brokers, &unique("lost-reply"), Duration::from_mins(1));
+    let producer = transactional(&brokers, &unique("lost-reply"), Duration::from_secs(8));
     producer.begin_transaction().expect("no transaction is open");
     send(&producer, &stage.targets.output, "committed all the same");
 
