@@ -31,6 +31,8 @@ for file in tests/*.rs tests/*/main.rs; do
   selected+=(--test "$name")
 done
 
+# Most of these tests wait: more threads than cores.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
 cargo test --locked --features fault-injection "${selected[@]}" "$@"
 cargo test --locked --features fault-injection --doc "$@"
 if [ -n "$left_out" ]; then echo "left out: $left_out"; fi

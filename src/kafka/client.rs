@@ -42,6 +42,8 @@ pub(crate) fn base(config: &Config) -> ClientConfig {
     for (key, value) in config.kafka.properties.iter() {
         client.set(key, value);
     }
+    // At the default of ten seconds a lane finds a restarted broker late.
+    set_default(&mut client, "reconnect.backoff.max.ms", "1000");
     client
         .set("bootstrap.servers", &config.kafka.brokers)
         .set("client.software.name", "moodstream")
@@ -129,12 +131,12 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-/// librdkafka's global errors: informational, since whatever matters also comes back from a call.
+/// librdkafka's global errors: whatever matters is in its log too, or comes back from a call.
 pub(super) fn log_error(error: &KafkaError, reason: &str) {
     if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
         return;
     }
-    tracing::warn!(%error, "librdkafka: {reason}");
+    tracing::debug!(%error, "librdkafka: {reason}");
 }
 
 #[cfg(test)]

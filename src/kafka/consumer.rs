@@ -233,16 +233,18 @@ impl LaneConsumer {
     }
 }
 
-/// The offsets to commit, each with the note that the next assignment checks.
+/// The offsets to commit with a batch, each with the note that the next assignment checks.
 pub(super) fn offsets_to_commit(
     positions: &BTreeMap<Partition, i64>,
     notes: &BTreeMap<String, Note>,
+    batch: u64,
 ) -> Result<TopicPartitionList, BrokerError> {
     let mut list = TopicPartitionList::with_capacity(positions.len());
     for (partition, offset) in positions {
         let mut element = list.add_partition(&partition.topic, partition.number);
         element.set_offset(Offset::Offset(*offset))?;
-        if let Some(note) = notes.get(&partition.topic).and_then(|note| serde_json::to_string(note).ok()) {
+        let note = notes.get(&partition.topic).map(|note| Note { batch, ..note.clone() });
+        if let Some(note) = note.and_then(|note| serde_json::to_string(&note).ok()) {
             element.set_metadata(note);
         }
     }

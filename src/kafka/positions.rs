@@ -33,6 +33,9 @@ pub(crate) struct Note {
     pub(crate) topic_id: String,
     /// How many partitions the topic had: a partition beyond them is new.
     pub(crate) partitions: i32,
+    /// The batch that it was committed with, by which its lane knows it again; 0 where there was none.
+    #[serde(default)]
+    pub(crate) batch: u64,
 }
 
 /// An offset as committed by the group.
@@ -229,7 +232,7 @@ mod tests {
 
     #[expect(clippy::unnecessary_wraps, reason = "as the facts hold it")]
     fn committed(offset: i64, topic_id: &str, partitions: i32) -> Option<Committed> {
-        Some(Committed { offset, note: Some(Note { topic_id: topic_id.into(), partitions }) })
+        Some(Committed { offset, note: Some(Note { topic_id: topic_id.into(), partitions, batch: 0 }) })
     }
 
     /// A lane that owns partitions 0 and 1 of two, whose logs hold 10 to 100.

@@ -1,12 +1,13 @@
 //! One lane's producer and the transaction that makes outputs and offsets one thing (I2).
 //!
-//! A batch is `begin` → `send`… → `settle` (every delivery acknowledged) → `commit`. What can go wrong ends in
-//! one of two ways: *aborted* (nothing of the batch is visible) or *unknown* (only the broker can tell), and
-//! after either the lane goes on from the committed offsets.
+//! A batch is `begin` → `send`… → `settle` (every delivery acknowledged) → `commit`. What can go wrong ends
+//! *aborted* (nothing of the batch is visible), *dead* (the same, and the producer is lost) or *unknown* (only
+//! the broker can tell); after any of them the lane goes on from the committed offsets.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
@@ -25,6 +26,9 @@ use crate::fault;
 /// How long one poll for acknowledgements waits. rdkafka's `poll` always waits it out, and its `flush`
 /// polls in steps of 100 ms, which every commit would cost; so deliveries are awaited in these steps.
 const STEP: Duration = Duration::from_millis(1);
+
+/// Between two tries of a retriable call, which may fail at once.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Counts deliveries.
 #[derive(Default)]
@@ -94,7 +98,9 @@ pub(crate) enum Broken {
         /// The broker would refuse the same records again.
         permanent: bool,
     },
-    /// It may have been committed or not: this producer must not be used again.
+    /// Nothing of it is committed, and this producer must not be used again.
+    Dead(BrokerError),
+    /// It may have been committed or not; this producer must not be used again.
     Unknown(BrokerError),
 }
 
@@ -124,7 +130,7 @@ impl Publisher {
         self.enqueued = 0;
         self.producer.context().reset();
         if self.delivery == Delivery::ExactlyOnce {
-            self.producer.begin_transaction().map_err(|error| Broken::Unknown(error.into()))?;
+            self.producer.begin_transaction().map_err(|error| Broken::Dead(error.into()))?;
             self.open = true;
         }
         fault::point("begun");
@@ -185,7 +191,7 @@ impl Publisher {
         let fatal = self.producer.client().fatal_error();
         let error = match (fatal, code) {
             (Some((code, message)), _) => {
-                return Err(Broken::Unknown(BrokerError { fatal: true, message, ..BrokerError::of_code(code) }));
+                return Err(Broken::Dead(BrokerError { fatal: true, message, ..BrokerError::of_code(code) }));
             }
             (None, Some(code)) => BrokerError::of_code(code),
             (None, None) => BrokerError::local("fewer records were acknowledged than sent"),
@@ -194,19 +200,21 @@ impl Publisher {
         Err(self.give_up(error, permanent))
     }
 
-    /// Commits the batch with the offsets that cover it, fenced by the consumer's membership.
+    /// Commits the batch with the offsets that cover it, fenced by the consumer's membership. `batch` is noted
+    /// with the offsets, so that an unknown result can be told later.
     pub(crate) fn commit(
         &mut self,
         consumer: &LaneConsumer,
         positions: &BTreeMap<Partition, i64>,
         notes: &BTreeMap<String, Note>,
+        batch: u64,
     ) -> Result<(), Broken> {
-        let offsets = match offsets_to_commit(positions, notes) {
+        let offsets = match offsets_to_commit(positions, notes, batch) {
             Ok(offsets) => offsets,
             Err(error) => return Err(self.give_up(error, false)),
         };
         if self.delivery == Delivery::AtLeastOnce {
-            return consumer.commit(&offsets).map_err(|error| Broken::Aborted { error, permanent: false });
+            return consumer.commit(&offsets).map_err(Broken::Unknown);
         }
         let sent = retry(self.deadline, |left| {
             let metadata = GroupMetadata::of(consumer.base()).ok_or_else(|| BrokerError {
@@ -216,7 +224,8 @@ impl Publisher {
             metadata.send_offsets(&self.producer, &offsets, left)
         });
         if let Err(error) = sent {
-            return Err(self.end(error));
+            // Nobody has asked for a commit yet, so nothing is committed.
+            return Err(if error.remedy() == Remedy::Abort { self.give_up(error, false) } else { Broken::Dead(error) });
         }
         fault::point("offsets_sent");
         let committed = retry(self.deadline, |left| self.producer.commit_transaction(left).map_err(BrokerError::from));
@@ -226,20 +235,14 @@ impl Publisher {
                 fault::point("committed");
                 Ok(())
             }
-            Err(error) => Err(self.end(error)),
+            Err(error) if error.remedy() == Remedy::Abort => Err(self.give_up(error, false)),
+            Err(error) => Err(Broken::Unknown(error)),
         }
     }
 
     /// Gives the open batch up.
     pub(crate) fn abort(&mut self, reason: &str) -> Broken {
         self.give_up(BrokerError::local(reason), false)
-    }
-
-    fn end(&mut self, error: BrokerError) -> Broken {
-        match error.remedy() {
-            Remedy::Abort => self.give_up(error, false),
-            Remedy::Retry | Remedy::Recreate => Broken::Unknown(error),
-        }
     }
 
     /// Aborts. Purged and drained first: an abort with deliveries in flight waits out its timeout.
@@ -260,7 +263,7 @@ impl Publisher {
         match aborted {
             Ok(()) => Broken::Aborted { error, permanent },
             Err(failed) => {
-                Broken::Unknown(BrokerError { message: format!("{error}; the abort failed too: {failed}"), ..failed })
+                Broken::Dead(BrokerError { message: format!("{error}; the abort failed too: {failed}"), ..failed })
             }
         }
     }
@@ -274,6 +277,7 @@ fn retry(deadline: Duration, mut call: impl FnMut(Duration) -> Result<(), Broker
         match call(left) {
             Err(error) if error.remedy() == Remedy::Retry && Instant::now() < give_up => {
                 tracing::debug!(%error, "the broker asks to try again");
+                thread::sleep(PAUSE);
             }
             other => return other,
         }

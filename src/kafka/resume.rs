@@ -14,7 +14,13 @@ use crate::config::{LostPosition, Start};
 #[derive(Debug)]
 pub(crate) enum Resumed {
     /// The lane reads from these offsets now.
-    Reading { positions: BTreeMap<Partition, i64>, notes: BTreeMap<String, Note>, lost: Vec<Lost> },
+    Reading {
+        positions: BTreeMap<Partition, i64>,
+        notes: BTreeMap<String, Note>,
+        lost: Vec<Lost>,
+        /// The batch that each partition's offset was committed with.
+        batches: BTreeMap<Partition, u64>,
+    },
     /// Not yet: ask again.
     Later(String),
     /// Positions are lost: the lane must not go on by itself.
@@ -60,7 +66,11 @@ impl Clients {
                     return Ok(broken);
                 }
                 self.consumer.read_from(&positions)?;
-                Ok(Resumed::Reading { positions, notes, lost })
+                let committed = facts
+                    .group
+                    .into_iter()
+                    .filter_map(|(partition, committed)| Some((partition, committed?.note?.batch)));
+                Ok(Resumed::Reading { positions, notes, lost, batches: committed.collect() })
             }
             Plan::Initialise { lost } => {
                 let start = if lost.is_empty() {
@@ -102,10 +112,10 @@ impl Clients {
         offsets: &BTreeMap<Partition, i64>,
         notes: &BTreeMap<String, Note>,
     ) -> Result<(), Resumed> {
-        let committed = self.publisher.begin().and_then(|()| self.publisher.commit(&self.consumer, offsets, notes));
+        let committed = self.publisher.begin().and_then(|()| self.publisher.commit(&self.consumer, offsets, notes, 0));
         committed.map_err(|broken| match broken {
             Broken::Aborted { error, .. } => Resumed::Later(error.to_string()),
-            Broken::Unknown(error) => Resumed::Broken(error),
+            Broken::Dead(error) | Broken::Unknown(error) => Resumed::Broken(error),
         })
     }
 }
@@ -117,6 +127,7 @@ fn notes(all: &[Partition], topic_ids: &BTreeMap<String, String>) -> BTreeMap<St
         let note = notes.entry(partition.topic.clone()).or_insert_with(|| Note {
             topic_id: topic_ids.get(&partition.topic).cloned().unwrap_or_default(),
             partitions: 0,
+            batch: 0,
         });
         note.partitions = note.partitions.max(partition.number + 1);
     }

@@ -58,11 +58,18 @@ impl Lane {
                 }
                 Some(Ended::Rewind(error.to_string()))
             }
+            Err(Broken::Dead(error)) => {
+                let fenced = error.is_fenced();
+                let result = if fenced { TransactionResult::Fenced } else { TransactionResult::Aborted };
+                self.shared.metrics.transaction(result);
+                Some(Ended::Renew(error))
+            }
             Err(Broken::Unknown(error)) => {
                 let fenced = error.is_fenced();
                 let result = if fenced { TransactionResult::Fenced } else { TransactionResult::Ambiguous };
                 self.shared.metrics.transaction(result);
-                self.uncertain = Some(Uncertain { ends, tally });
+                let partitions = ends.into_keys().collect();
+                self.uncertain = Some(Uncertain { batch: self.batch, partitions, tally });
                 Some(Ended::Renew(error))
             }
         }
@@ -150,7 +157,8 @@ impl Lane {
             return Err(publisher.abort("the group rebalanced while the batch was worked on"));
         }
         let started = Instant::now();
-        publisher.commit(consumer, ends, &reading.notes)?;
+        self.batch = self.batch.wrapping_add(1);
+        publisher.commit(consumer, ends, &reading.notes, self.batch)?;
         self.shared.metrics.stage(Stage::Commit, started.elapsed());
         Ok(())
     }

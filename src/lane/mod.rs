@@ -19,6 +19,7 @@ mod size;
 mod tally;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
@@ -87,6 +88,8 @@ pub(crate) struct Lane {
     paused: Paused,
     /// How far this lane has polled each partition, to tell replayed records apart.
     seen: BTreeMap<Partition, i64>,
+    /// Names this lane's batches: random at first, then counted up.
+    batch: u64,
     /// The batch whose fate only the broker knows.
     uncertain: Option<Uncertain>,
 }
@@ -129,7 +132,8 @@ impl Paused {
 
 /// A batch of which nobody knows yet whether it was committed.
 struct Uncertain {
-    ends: BTreeMap<Partition, i64>,
+    batch: u64,
+    partitions: Vec<Partition>,
     tally: Tally,
 }
 
@@ -156,6 +160,7 @@ impl Lane {
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX).max(1),
             paused: Paused::default(),
             seen: BTreeMap::new(),
+            batch: RandomState::new().hash_one(index),
             uncertain: None,
             shared,
         }
@@ -214,9 +219,10 @@ impl Lane {
     }
 
     /// Counts a batch of unknown result once the broker has told which offsets are committed.
-    fn settle_uncertain(&mut self, positions: &BTreeMap<Partition, i64>) {
-        let Some(Uncertain { ends, tally }) = self.uncertain.take() else { return };
-        let committed = ends.iter().all(|(partition, end)| positions.get(partition).is_some_and(|now| now >= end));
+    fn settle_uncertain(&mut self, batches: &BTreeMap<Partition, u64>) {
+        let Some(Uncertain { batch, partitions, tally }) = self.uncertain.take() else { return };
+        // Only this very batch: others may have gone beyond it since.
+        let committed = partitions.iter().all(|partition| batches.get(partition) == Some(&batch));
         if committed {
             self.count(&tally);
         }

@@ -135,11 +135,11 @@ impl Lane {
                 Ok(Stance::Resume { at: Instant::now() + backoff.next(), probe: reading.probe })
             }
             Ended::Renew(error) => {
-                tracing::warn!(lane = self.index, %error, "transaction of unknown result; asking the broker with a new producer");
                 clients.consumer.read_nothing()?;
                 if error.is_fenced() {
                     return Err(BrokerError { fatal: true, ..error });
                 }
+                tracing::warn!(lane = self.index, %error, "the producer is lost; a new one asks the broker where to go on");
                 clients.renew_publisher(self.index)?;
                 Ok(Stance::Resume { at: Instant::now(), probe: reading.probe })
             }
@@ -200,11 +200,11 @@ impl Lane {
     ) -> Result<Stance, BrokerError> {
         let assigned = clients.consumer.assigned().unwrap_or_default();
         match clients.resume(&assigned) {
-            Resumed::Reading { positions, notes, lost } => {
+            Resumed::Reading { positions, notes, lost, batches } => {
                 for lost in &lost {
                     self.shared.cluster.report_lost(lost);
                 }
-                self.settle_uncertain(&positions);
+                self.settle_uncertain(&batches);
                 let cluster = &self.shared.cluster;
                 let slots = positions.iter().map(|(partition, offset)| {
                     clients.consumer.lag().begin(partition, *offset);
