@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::{self, Handle};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::model;
 use crate::config::Config;
@@ -25,14 +25,16 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("no service threads can be started")?;
-    runtime.block_on(serve(Arc::new(config)))
+    let served = runtime.block_on(serve(&Arc::new(config)));
+    // Whatever still waits for a broker does not keep the process.
+    runtime.shutdown_background();
+    served
 }
 
-async fn serve(config: Arc<Config>) -> anyhow::Result<ExitCode> {
+async fn serve(config: &Arc<Config>) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::new()?;
     let metrics = Arc::new(Metrics::new());
     let readiness = Readiness::new(metrics.ready.clone());
-    let mut stop = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
     let admin = match config.admin.listen.as_str() {
         "" => None,
         listen => Some(AdminServer::start(listen, metrics.clone(), readiness.clone()).await?),
@@ -40,14 +42,13 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<ExitCode> {
     if let Some(admin) = &admin {
         tracing::info!(address = %admin.address(), "admin server listening");
     }
-    let loading = {
-        let (config, metrics) = (config.clone(), metrics.clone());
-        tokio::task::spawn_blocking(move || model::load(&config, &metrics))
+    let mut worker = tokio::select! {
+        started = start(config, &metrics, &readiness) => started?,
+        signal = signals.next() => {
+            tracing::info!(signal, "stopped before the start was over");
+            return Ok(ExitCode::SUCCESS);
+        }
     };
-    // The cluster is asked while the model is verified; nothing is joined before both are done.
-    let cluster = Cluster::open(&config, &metrics).await;
-    let (classifier, sessions) = loading.await.context("loading the model panicked")??;
-    let mut worker = Worker::start(&config, cluster?, &*classifier, sessions, &metrics, &readiness)?;
     readiness.clear(Readiness::STARTING);
     tracing::info!(
         lanes = config.worker.lanes,
@@ -59,19 +60,54 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<ExitCode> {
     );
     tokio::select! {
         () = worker.watch() => tracing::error!("a lane ended; stopping the rest"),
-        _ = stop.recv() => tracing::info!("SIGTERM: finishing the batches in hand"),
-        _ = interrupt.recv() => tracing::info!("interrupted: finishing the batches in hand; again to end at once"),
+        signal = signals.next() => tracing::info!(signal, "finishing the batches in hand; a second signal ends at once"),
     }
     readiness.set("worker", "stopping");
-    let stopped = tokio::select! {
-        stopped = worker.stop() => stopped,
-        _ = stop.recv() => return Ok(ExitCode::from(INTERRUPTED)),
-        _ = interrupt.recv() => return Ok(ExitCode::from(INTERRUPTED)),
-    };
+    tokio::select! {
+        stopped = worker.stop() => stopped?,
+        _ = signals.next() => return Ok(ExitCode::from(INTERRUPTED)),
+    }
     if let Some(admin) = admin {
         admin.stop().await;
     }
-    stopped?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Asks the cluster while the model is verified; nothing is joined before both are done.
+async fn start(config: &Arc<Config>, metrics: &Arc<Metrics>, readiness: &Readiness) -> anyhow::Result<Worker> {
+    let loading = {
+        let (config, metrics) = (config.clone(), metrics.clone());
+        tokio::task::spawn_blocking(move || model::load(&config, &metrics))
+    };
+    let opening = {
+        let (config, metrics, runtime) = (config.clone(), metrics.clone(), Handle::current());
+        tokio::task::spawn_blocking(move || runtime.block_on(Cluster::open(&config, &metrics)))
+    };
+    let loading = async { loading.await.context("loading the model panicked")? };
+    let opening = async { anyhow::Ok(opening.await.context("asking the cluster panicked")??) };
+    let ((classifier, sessions), cluster) = tokio::try_join!(loading, opening)?;
+    Ok(Worker::start(config, cluster, &*classifier, sessions, metrics, readiness)?)
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?,
+            interrupt: signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }
