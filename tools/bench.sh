@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # Benchmarks against a real broker of its own, which is stopped and removed at the end.
-# Arguments go to both benchmarks.
+# The posts are those of MOODSTREAM_TEST_POSTS, else the shared ones, else the demo's few.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+posts=${MOODSTREAM_TEST_POSTS:-../shared/data/posts/posts.jsonl}
+if [ ! -f "$posts" ]; then posts=src/demo/posts.jsonl; fi
 
 work=$(mktemp -d)
 trap 'tools/kafka/kafka.sh stop --dir "$work/kafka" >/dev/null; rm -rf "$work"' EXIT
@@ -10,5 +13,6 @@ trap 'exit 130' INT TERM
 
 MOODSTREAM__KAFKA__BROKERS=$(tools/kafka/kafka.sh start --dir "$work/kafka" --port 0 --heap 1g)
 export MOODSTREAM__KAFKA__BROKERS
-target/release/moodstream bench pipeline "$@"
-target/release/moodstream bench lane "$@"
+target/release/moodstream bench lane "$posts" --posts 800000
+target/release/moodstream bench lane "$posts" --posts 300000 --tokenize
+target/release/moodstream bench pipeline "$posts" --seconds 30

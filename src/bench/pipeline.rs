@@ -86,9 +86,11 @@ pub async fn pipeline(config: Config, posts: &Posts, seconds: Duration) -> anyho
     let run = rig.work(&*loaded.classifier, loaded.sessions).await?;
     run.wait(1, None).await?;
     run.wait(u64::MAX, Some(Instant::now() + WARM_UP)).await?;
+    // Batches are committed as a whole: measured from one commit to another.
+    run.wait(run.labelled() + 1, None).await?;
     let (first, started) = (Snapshot::of(&run), Instant::now());
     run.wait(count as u64, Some(started + seconds)).await?;
-    // Batches are committed as a whole: measured from one commit to another.
+    run.wait((count as u64).min(run.labelled() + 1), None).await?;
     let last = Snapshot::of(&run);
     let elapsed = started.elapsed().as_secs_f64();
     run.worker.stop().await.context("the worker did not stop")?;
