@@ -138,7 +138,8 @@ impl Cluster {
         let (output, dead_letter) = (self.output.max_message_bytes, self.dead_letter.max_message_bytes);
         let config =
             client::producer(&self.config, &self.names(lane), output.max(dead_letter), output.min(dead_letter));
-        Publisher::connect(&config, self.config.kafka.delivery, self.config.kafka.request_deadline.0)
+        let kafka = &self.config.kafka;
+        Publisher::connect(&config, kafka.delivery, kafka.request_deadline.0, kafka.session_timeout.0)
     }
 
     /// The target partition of a record, by the partitioner that the configuration names: `None` is "by key".

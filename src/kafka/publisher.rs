@@ -111,23 +111,32 @@ pub(crate) struct Publisher {
     deadline: Duration,
     enqueued: u64,
     open: bool,
+    begun: Instant,
+    transaction_timeout: Duration,
 }
 
 impl Publisher {
     /// Connects, and fences whoever used this transactional id before, ending its open transaction.
-    pub(super) fn connect(config: &ClientConfig, delivery: Delivery, deadline: Duration) -> Result<Self, BrokerError> {
+    pub(super) fn connect(
+        config: &ClientConfig,
+        delivery: Delivery,
+        deadline: Duration,
+        transaction_timeout: Duration,
+    ) -> Result<Self, BrokerError> {
         let producer: BaseProducer<Deliveries> = config.create_with_context(Deliveries::default())?;
         if delivery == Delivery::ExactlyOnce {
             // Credentials that are fetched by callback are only served by a poll.
             producer.poll(Duration::ZERO);
             retry(deadline, |left| producer.init_transactions(left).map_err(BrokerError::from))?;
         }
-        Ok(Self { producer, delivery, deadline, enqueued: 0, open: false })
+        let begun = Instant::now();
+        Ok(Self { producer, delivery, deadline, enqueued: 0, open: false, begun, transaction_timeout })
     }
 
     /// Begins a batch.
     pub(crate) fn begin(&mut self) -> Result<(), Broken> {
         self.enqueued = 0;
+        self.begun = Instant::now();
         self.producer.context().reset();
         if self.delivery == Delivery::ExactlyOnce {
             self.producer.begin_transaction().map_err(|error| Broken::Dead(error.into()))?;
@@ -170,13 +179,17 @@ impl Publisher {
     }
 
     /// Waits until every record of the batch is acknowledged.
+    ///
+    /// After a timeout or a passing failure the producer is given up, not the transaction alone: requests of it may
+    /// still be on their way, and librdkafka 2.12 aborts the process when the failure of a request to add partitions
+    /// comes in after the next transaction has begun (assertion on `txn_req_cnt`).
     pub(crate) fn settle(&mut self) -> Result<(), Broken> {
         fault::point("produced");
         let give_up = Instant::now() + self.deadline;
         while self.producer.in_flight_count() > 0 {
             self.producer.poll(STEP);
             if Instant::now() > give_up {
-                return Err(self.give_up(BrokerError::local("the broker did not acknowledge the batch in time"), false));
+                return Err(Broken::Dead(BrokerError::local("the broker did not acknowledge the batch in time")));
             }
         }
         // Acknowledgements may still wait in the event queue once nothing is in flight.
@@ -187,17 +200,15 @@ impl Publisher {
             fault::point("acknowledged");
             return Ok(());
         }
-        let code = deliveries.first_failure.lock().ok().and_then(|first| *first);
-        let fatal = self.producer.client().fatal_error();
-        let error = match (fatal, code) {
-            (Some((code, message)), _) => {
-                return Err(Broken::Dead(BrokerError { fatal: true, message, ..BrokerError::of_code(code) }));
-            }
-            (None, Some(code)) => BrokerError::of_code(code),
-            (None, None) => BrokerError::local("fewer records were acknowledged than sent"),
-        };
-        let permanent = code.is_some_and(is_permanent);
-        Err(self.give_up(error, permanent))
+        if let Some((code, message)) = self.producer.client().fatal_error() {
+            return Err(Broken::Dead(BrokerError { fatal: true, message, ..BrokerError::of_code(code) }));
+        }
+        let first = deliveries.first_failure.lock().ok().and_then(|first| *first);
+        Err(match first {
+            Some(code) if is_permanent(code) => self.give_up(BrokerError::of_code(code), true),
+            Some(code) => Broken::Dead(BrokerError::of_code(code)),
+            None => Broken::Dead(BrokerError::local("fewer records were acknowledged than sent")),
+        })
     }
 
     /// Commits the batch with the offsets that cover it, fenced by the consumer's membership. `batch` is noted
@@ -225,7 +236,11 @@ impl Publisher {
         });
         if let Err(error) = sent {
             // Nobody has asked for a commit yet, so nothing is committed.
-            return Err(if error.remedy() == Remedy::Abort { self.give_up(error, false) } else { Broken::Dead(error) });
+            return Err(if error.remedy() == Remedy::Abort {
+                self.give_up(error, false)
+            } else {
+                Broken::Dead(self.explain(error))
+            });
         }
         fault::point("offsets_sent");
         let committed = retry(self.deadline, |left| self.producer.commit_transaction(left).map_err(BrokerError::from));
@@ -236,8 +251,19 @@ impl Publisher {
                 Ok(())
             }
             Err(error) if error.remedy() == Remedy::Abort => Err(self.give_up(error, false)),
-            Err(error) => Err(Broken::Unknown(error)),
+            Err(error) => Err(Broken::Unknown(self.explain(error))),
         }
+    }
+
+    /// A fence is no sign of a twin when the transaction has outlived its timeout: then the broker has ended it,
+    /// and a new producer may go on.
+    fn explain(&self, error: BrokerError) -> BrokerError {
+        if error.is_fenced() && self.begun.elapsed() >= self.transaction_timeout {
+            let message =
+                format!("the broker has ended a transaction that was open for {:.0?}: {error}", self.begun.elapsed());
+            return BrokerError::local(&message);
+        }
+        error
     }
 
     /// Gives the open batch up.
@@ -262,9 +288,9 @@ impl Publisher {
         });
         match aborted {
             Ok(()) => Broken::Aborted { error, permanent },
-            Err(failed) => {
-                Broken::Dead(BrokerError { message: format!("{error}; the abort failed too: {failed}"), ..failed })
-            }
+            Err(failed) => Broken::Dead(
+                self.explain(BrokerError { message: format!("{error}; the abort failed too: {failed}"), ..failed }),
+            ),
         }
     }
 }
