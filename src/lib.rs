@@ -16,3 +16,7 @@ mod lane;
 pub mod post;
 pub mod telemetry;
 pub mod worker;
+
+/// Tokenizing allocates dozens of times for a post, on several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

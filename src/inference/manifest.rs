@@ -4,7 +4,7 @@
 //! and one with 28 work alike.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,16 @@ pub enum Precision {
     Fp16,
     /// 8-bit integers.
     Int8,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fp32 => "fp32",
+            Self::Fp16 => "fp16",
+            Self::Int8 => "int8",
+        })
+    }
 }
 
 /// How far golden scores may be off.
