@@ -121,7 +121,11 @@ mod tests {
         let first = Cpu::now().expect("Linux tells");
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let busy = || while !done.load(Ordering::Relaxed) {};
+            let busy = || {
+                while !done.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            };
             std::thread::Builder::new().name("lane-0".to_owned()).spawn_scoped(scope, busy).expect("a thread");
             // However busy the machine, the lane gets its turn.
             let shares = loop {

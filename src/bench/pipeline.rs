@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::Serialize;
 
 use super::cpu::{Cpu, CpuShares, SESSIONS};
@@ -21,6 +21,9 @@ use crate::telemetry::Stage;
 const PARTITIONS: i32 = 4;
 /// Time for the batch size to find its level.
 const WARM_UP: Duration = Duration::from_secs(10);
+
+/// Posts in the topic, as a multiple of what the first baseline could do: whoever is measured must not run out.
+const SPARE: f64 = 3.0;
 
 /// What was measured, and with what.
 #[derive(Debug, Serialize)]
@@ -77,7 +80,7 @@ pub async fn pipeline(
     let bundle = Bundle::open(&config.model.path)?;
     let loaded = inference::load(&config.model, &config.inference)?;
     let (before, baseline_cpu) = alone(&loaded, posts, seconds)?;
-    let wanted = before.posts_per_second * (seconds + WARM_UP).as_secs_f64() * 1.3;
+    let wanted = before.posts_per_second * (seconds + WARM_UP).as_secs_f64() * SPARE;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive count of posts")]
     let count = wanted as usize + 4096 * config.worker.lanes.get();
 
@@ -144,7 +147,12 @@ async fn worker(
     run.wait(run.labelled() + 1, None).await?;
     let (first, cpu, started) = (Snapshot::of(&run), Cpu::now(), Instant::now());
     run.wait(count as u64, Some(started + seconds)).await?;
-    run.wait((count as u64).min(run.labelled() + 1), None).await?;
+    if run.labelled() >= count as u64 {
+        bail!(
+            "all {count} posts were labelled before the time was over: the machine was much busier before; try again"
+        );
+    }
+    run.wait(run.labelled() + 1, None).await?;
     let last = Snapshot::of(&run);
     let elapsed = started.elapsed().as_secs_f64();
     let cpu = cpu.zip(Cpu::now()).map(|(first, last)| last.since(&first));

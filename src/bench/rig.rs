@@ -114,6 +114,7 @@ impl Rig {
         for made in admin.create_topics(&new, &options).await.context("no broker makes the benchmark's topics")? {
             made.map_err(|(topic, code)| anyhow::anyhow!("topic {topic} cannot be made: {code}"))?;
         }
+        tracing::info!(topic = topics[0], "the benchmark's topics are made");
         Ok(Self { config, admin, topics })
     }
 

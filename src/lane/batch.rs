@@ -87,7 +87,8 @@ impl Lane {
         let mut batch: Vec<Polled<'c>> = Vec::with_capacity(limit.min(1024));
         let (mut bytes, mut closes) = (0, None::<Instant>);
         while batch.len() < limit && bytes < config.max_bytes.0 {
-            let wait = closes.map_or(IDLE, |closes| closes.saturating_duration_since(Instant::now()));
+            let wait =
+                closes.map_or(IDLE, |closes| whole_milliseconds(closes.saturating_duration_since(Instant::now())));
             let message = match consumer.poll(wait) {
                 Some(Ok(message)) => message,
                 Some(Err(error)) if is_out_of_range(&error) => return Err(error),
@@ -228,6 +229,11 @@ fn ends(batch: &[Polled<'_>], reading: &Reading) -> BTreeMap<Partition, i64> {
 /// The broker no longer has the offset that was asked for: only the committed offsets can tell how to go on.
 fn is_out_of_range(error: &BrokerError) -> bool {
     matches!(error.code, Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange))
+}
+
+/// Rounded up: the client waits whole milliseconds and would spin through the rest.
+fn whole_milliseconds(time: Duration) -> Duration {
+    Duration::from_millis(time.as_micros().div_ceil(1000).try_into().unwrap_or(u64::MAX))
 }
 
 fn now_ms() -> i64 {

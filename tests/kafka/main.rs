@@ -10,6 +10,7 @@
 mod support;
 
 mod bad_records;
+mod bench;
 mod broker_faults;
 mod check;
 mod control;
