@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use crate::cli::{ProduceArgs, RecordTime};
 use crate::config::Config;
 use crate::kafka::{Crumb, Feed};
-use crate::post::{EventTime, Mapping, TimeSource};
+use crate::post::{EventTime, Mapping};
 use crate::telemetry::logging;
 
 /// Size of the reads from the file.
@@ -80,10 +80,7 @@ fn rate(records: u64, time: Duration) -> HumanCount {
 
 /// The post's own time if it is believable, and never the future: brokers refuse that with the whole batch.
 fn timestamp(created_at: Option<&serde_json::Value>, now: i64) -> Option<i64> {
-    match EventTime::decide(created_at, now) {
-        (EventTime(time), TimeSource::CreatedAt) => Some(time.min(now)),
-        (_, TimeSource::Record) => None,
-    }
+    EventTime::of_writing(created_at, now).map(|time| time.0.min(now))
 }
 
 /// Waits until the next record is due.
