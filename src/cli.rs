@@ -12,12 +12,14 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Config, ConfigErrors};
+use crate::files::Refused;
 
 const TOP_HELP: &str = "\
 First steps:
   moodstream demo                      watch posts being labelled, no Kafka needed
   moodstream check --topic posts       see whether everything is in place
   moodstream run --topic posts         label the topic posts into posts.emotions
+  moodstream label posts.jsonl         label a file, no Kafka needed
 
 Settings come from built-in defaults, then the file given by --config, then environment variables
 (MOODSTREAM__KAFKA__BROKERS is kafka.brokers), then flags; later ones win.
@@ -77,6 +79,19 @@ pub enum Command {
         "Exit codes: 0 all is right, 1 something is wrong, 2 wrong use or configuration."
     ))]
     Check(CheckArgs),
+    /// Label files of JSON lines, without any broker.
+    ///
+    /// Every line ends in exactly one place: labelled or skipped posts in the output, lines that cannot be labelled
+    /// in the rejects with the reason and their bytes; lines that input.select leaves out and blank lines are
+    /// counted. Order is kept. Inputs may be gzip or zstd, told by their contents; outputs are compressed when
+    /// their name ends in .gz or .zst. A file has its name only once it is whole.
+    #[command(after_help = concat!(
+        "Examples:\n  moodstream label posts.jsonl --out labelled.jsonl\n",
+        "  zstdcat day-*.zst | moodstream label - --rejects rejects.jsonl | jq -c .labels\n\n",
+        "Example of reading back what was rejected:\n  jq -r .value labelled.rejects.jsonl\n\n",
+        "Exit codes: 0 done, rejects or not, 1 failed at work, 2 wrong use or configuration."
+    ))]
+    Label(LabelArgs),
     /// Send JSON lines to a topic.
     ///
     /// Each line becomes one record, sent as it stands, keyed by the post's id (input.fields.id) if it
@@ -164,6 +179,27 @@ pub struct DemoArgs {
     pub out: Option<PathBuf>,
 }
 
+/// Options of `label`.
+#[derive(Debug, Args)]
+pub struct LabelArgs {
+    /// Files of JSON lines, labelled one after the other; - reads standard input.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// File for the labelled posts; - is standard output, also when not given.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// File for the lines that cannot be labelled; when not given, and if there are any, one beside the output
+    /// (out.rejects.jsonl), or moodstream.rejects.jsonl here.
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+    /// Replace files that are there already.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Directory of the model (model.path).
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<String>,
+}
+
 /// Options of `produce`.
 #[derive(Debug, Args)]
 pub struct ProduceArgs {
@@ -214,6 +250,11 @@ pub enum ModelCommand {
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
+    /// Measure `label` against the model alone, as a ratio in one run. No broker is needed.
+    ///
+    /// The model alone, `label` from a file to a file, the model alone again.
+    #[command(after_help = concat!("Example:\n  moodstream bench label posts.jsonl --seconds 60\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
+    Label(BenchLabelArgs),
     /// Measure one lane on a real broker with a classifier that does nothing.
     ///
     /// Makes topics and a group of its own.
@@ -222,6 +263,20 @@ pub enum BenchCommand {
     /// Measure the whole pipeline against the model alone, as a ratio in one run.
     #[command(after_help = concat!("Example:\n  moodstream bench pipeline posts.jsonl --seconds 30\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
     Pipeline(BenchPipelineArgs),
+}
+
+/// Options of `bench label`.
+#[derive(Debug, Args)]
+pub struct BenchLabelArgs {
+    /// JSON lines with posts; texts seen before are left out.
+    #[arg(value_name = "FILE")]
+    pub input: PathBuf,
+    /// How long to measure each of the three, about.
+    #[arg(long, value_name = "N", default_value = "60")]
+    pub seconds: NonZeroU32,
+    /// Directory of the model (model.path).
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<String>,
 }
 
 /// Options of `bench lane`.
@@ -263,8 +318,10 @@ pub struct BenchPipelineArgs {
 pub enum SchemaOf {
     /// The configuration file.
     Config,
-    /// A record of the output topic.
+    /// A record of the output topic, or a line of the output of `label`.
     LabelledPost,
+    /// A line of the rejects of `label`.
+    RejectedLine,
 }
 
 impl Cli {
@@ -287,8 +344,12 @@ impl Cli {
                 vec![("kafka.brokers", brokers.clone())]
             }
             Command::Demo(DemoArgs { model, .. })
+            | Command::Label(LabelArgs { model, .. })
             | Command::Model(ModelCommand::Verify { model })
-            | Command::Bench(BenchCommand::Pipeline(BenchPipelineArgs { model, .. })) => {
+            | Command::Bench(
+                BenchCommand::Label(BenchLabelArgs { model, .. })
+                | BenchCommand::Pipeline(BenchPipelineArgs { model, .. }),
+            ) => {
                 vec![("model.path", model.clone())]
             }
             Command::Schema { .. } => Vec::new(),
@@ -314,10 +375,10 @@ impl WorkerFlags {
     }
 }
 
-/// The exit code of an error: 2 for a wrong configuration, else 1. Wrong use is clap's, also 2.
+/// The exit code of an error: 2 for a wrong configuration or wrong files, else 1. Other wrong use is clap's, also 2.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    ExitCode::from(if error.is::<ConfigErrors>() { 2 } else { 1 })
+    ExitCode::from(if error.is::<ConfigErrors>() || error.is::<Refused>() { 2 } else { 1 })
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
@@ -382,6 +443,8 @@ mod tests {
             "bench lane posts.jsonl --brokers b:1",
             "model verify --model m",
             "bench pipeline posts.jsonl --model m",
+            "bench label posts.jsonl --model m",
+            "label a.jsonl - --out o.gz --overwrite --model m",
         ] {
             let flags = flags(&format!("moodstream {line}"));
             assert_eq!(flags.len(), 1, "{line}");

@@ -76,4 +76,18 @@ impl Tally {
     pub(crate) fn dead_lettered(&mut self, class: &'static str) {
         *self.dead_lettered.entry(class).or_default() += 1;
     }
+
+    /// Adds another tally of the same model.
+    pub(crate) fn add(&mut self, more: Self) {
+        self.labelled += more.labelled;
+        for (counts, more) in [(&mut self.skipped, more.skipped), (&mut self.dead_lettered, more.dead_lettered)] {
+            for (word, count) in more {
+                *counts.entry(word).or_default() += count;
+            }
+        }
+        self.labels.resize(self.labels.len().max(more.labels.len()), 0);
+        for (count, more) in self.labels.iter_mut().zip(more.labels) {
+            *count += more;
+        }
+    }
 }

@@ -10,6 +10,7 @@ pub mod config;
 pub mod demo;
 mod fate;
 mod fault;
+pub mod files;
 pub mod inference;
 pub mod kafka;
 pub mod labelled;

@@ -63,6 +63,11 @@ impl Posts {
         self.texts.iter().map(String::as_str).collect()
     }
 
+    /// The records that the texts come from, as they stand in the file.
+    pub(super) fn records(&self) -> &[Vec<u8>] {
+        &self.records
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime;
 
 use crate::bench::{self, Posts};
-use crate::cli::{BenchCommand, BenchLaneArgs, BenchPipelineArgs};
+use crate::cli::{BenchCommand, BenchLabelArgs, BenchLaneArgs, BenchPipelineArgs};
 use crate::config::Config;
 use crate::telemetry::logging;
 
@@ -15,6 +15,10 @@ pub(super) fn run(command: &BenchCommand, config: Config) -> anyhow::Result<Exit
     logging::init(&config.log)?;
     let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let figures = match command {
+        BenchCommand::Label(BenchLabelArgs { input, seconds, .. }) => {
+            let records = Posts::read(input, &config)?;
+            bench::label(config, &records, Duration::from_secs(u64::from(seconds.get())))?.to_string()
+        }
         BenchCommand::Lane(BenchLaneArgs { input, posts, batch, tokenize, .. }) => {
             let records = Posts::read(input, &config)?;
             let count = usize::try_from(posts.get())?;

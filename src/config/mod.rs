@@ -89,6 +89,8 @@ pub struct Input {
     pub extra: BTreeMap<String, String>,
     /// How the text is written.
     pub text_format: TextFormat,
+    /// Longer lines of a file are rejected.
+    pub max_line_bytes: Bytes,
     /// Text beyond this is cut for the model, at a character boundary.
     pub max_text_bytes: Bytes,
     /// Posts in a language that the model does not know.
