@@ -86,9 +86,8 @@ pub enum Command {
     /// counted. Order is kept. Inputs may be gzip or zstd, told by their contents; outputs are compressed when
     /// their name ends in .gz or .zst. A file has its name only once it is whole.
     #[command(after_help = concat!(
-        "Examples:\n  moodstream label posts.jsonl --out labelled.jsonl\n",
-        "  zstdcat day-*.zst | moodstream label - --rejects rejects.jsonl | jq -c .labels\n\n",
-        "Example of reading back what was rejected:\n  jq -r .value labelled.rejects.jsonl\n\n",
+        "Example:\n  moodstream label posts-*.jsonl.gz --out labelled.jsonl.zst\n",
+        "  zstdcat archive.zst | moodstream label - --rejects rejects.jsonl | jq -c .labels\n\n",
         "Exit codes: 0 done, rejects or not, 1 failed at work, 2 wrong use or configuration."
     ))]
     Label(LabelArgs),

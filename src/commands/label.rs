@@ -32,9 +32,12 @@ pub(super) fn run(args: &LabelArgs, config: &Config) -> anyhow::Result<ExitCode>
     let sinks = plan.open(&unfinished)?;
     let started = Instant::now();
     let show = |done: &Progress| {
-        if let Some(bar) = &bar {
+        let lines = done.counts.lines;
+        // Nothing can be said of the time before a batch is done.
+        if let Some(bar) = &bar
+            && lines > 0
+        {
             bar.set_position(done.position);
-            let lines = done.counts.lines;
             bar.set_message(format!("{} lines, {} a second", HumanCount(lines), rate(lines, started.elapsed())));
         }
     };

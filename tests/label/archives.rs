@@ -1,6 +1,7 @@
 //! Compressed inputs and outputs, in files and through pipes.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -8,7 +9,7 @@ use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
-use crate::program::{Model, Running, json, label, moodstream, names, posts, read, sources};
+use crate::program::{Model, Running, json, label, moodstream, names, posts, read, sources, within};
 
 fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -87,12 +88,14 @@ fn lines_that_come_slowly_are_labelled_as_they_come() {
     let mut command = moodstream(folder.path(), Model::StandIn(""), &["label", "-", "--out", "pipe"]);
     let mut running = Running::start(command.stdin(Stdio::piped()));
     let mut stdin = running.stdin();
-    // Opens when the program does.
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(std::fs::File::open(&out).expect("opened")));
+    let opened = within("the program opens the pipe", move || File::open(out).expect("opened"));
+    let mut lines = BufReader::new(opened).lines();
     for number in 1..=3 {
         writeln!(stdin, "{{\"id\":\"{number}\",\"text\":\"slow\"}}").expect("read");
-        let line = lines.next().expect("a line before the next is given").expect("UTF-8");
+        let (line, rest) = within("a line comes before the next is given", move || (lines.next(), lines));
+        let line = line.expect("a line").expect("UTF-8");
         assert!(line.contains(&format!("\"line\":{number}}}")), "{line}");
+        lines = rest;
     }
     drop(stdin);
     running.wait().expect(0, &["3 lines = 3 labelled"]);

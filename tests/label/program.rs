@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -144,6 +145,13 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < give_up, "not within {DEADLINE:?}: {what}");
         thread::sleep(LOOK);
     }
+}
+
+/// What this gives, if it gives it in time: for reads, which have no deadline of their own.
+pub(crate) fn within<T: Send + 'static>(what: &str, give: impl FnOnce() -> T + Send + 'static) -> T {
+    let (give_back, given) = mpsc::channel();
+    thread::spawn(move || give_back.send(give()));
+    given.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("not within {DEADLINE:?}: {what}"))
 }
 
 /// JSON lines.
