@@ -5,6 +5,7 @@
 
 mod accounting;
 mod archives;
+mod bench;
 mod endings;
 mod program;
 mod refusals;
