@@ -53,14 +53,14 @@ impl LabelFigures {
 impl fmt::Display for LabelFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let row = |name: &str, rate: f64, waste: f64| {
-            format!("  {name:<28}  {rate:>9.0} posts/s  (padding {:.1} %)", waste * 100.0)
+            format!("  {name:<30}  {rate:>9.0} posts/s  (padding {:.1} %)", waste * 100.0)
         };
         let [before, after] = self.baseline.map(|Baseline { posts_per_second, padding_waste, .. }| {
             row("ONNX Runtime alone", posts_per_second, padding_waste)
         });
         let own = row("moodstream label, file to file", self.lines_per_second(), self.padding_waste);
         writeln!(f, "model {}, {}\n{before}\n{own}\n{after}", self.model, self.provider)?;
-        writeln!(f, "  {:<28}  {:>9.3}", "label / runtime alone", self.ratio())?;
+        writeln!(f, "  {:<30}  {:>9.3}", "label / runtime alone", self.ratio())?;
         write!(
             f,
             "  {} lines in {:.1} s, batches of {:.0}; sessions busy {:.0} % of the time",

@@ -1,6 +1,6 @@
 //! `moodstream label`: files of JSON lines, labelled without any broker.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use super::model;
 use super::progress::{self, rate};
 use crate::cli::LabelArgs;
 use crate::config::Config;
-use crate::files::{self, Counts, LabelError, Plan, Progress, Unfinished};
+use crate::files::{self, Counts, Destination, LabelError, Plan, Progress, Unfinished};
 use crate::telemetry::{Metrics, logging};
 
 /// What is logged unless `log.level` is set: standard error is for the bar and the summary.
@@ -26,7 +26,9 @@ pub(super) fn run(args: &LabelArgs, config: &Config) -> anyhow::Result<ExitCode>
     logging::init_quiet(&config.log, WARNINGS)?;
     let plan = Plan::look(&args.files, args.out.as_ref(), args.rejects.as_ref(), args.overwrite)?;
     let (classifier, _) = model::load(config, &Metrics::new())?;
-    let bar = progress::bar(plan.size());
+    // On a terminal that shows the records themselves a bar would stand between them.
+    let shown = [&plan.output, &plan.rejects].contains(&&Destination::Stdout) && io::stdout().is_terminal();
+    let bar = if shown { None } else { progress::bar(plan.size()) };
     let unfinished = Unfinished::default();
     end_at_signals(unfinished.clone(), bar.clone())?;
     let sinks = plan.open(&unfinished)?;
