@@ -34,7 +34,7 @@ fn encode(criterion: &mut Criterion) {
         token_count: Some(27),
         truncated: false,
         model: ModelRef { id: "starter-v1", hash: &hash, thresholds: &thresholds },
-        source: Source { topic: "posts", partition: 3, offset: 123_456_789, timestamp: 1_772_368_500_000 },
+        source: Source::Record { topic: "posts", partition: 3, offset: 123_456_789, timestamp: 1_772_368_500_000 },
         labelled_at: EventTime(1_772_368_501_234),
     };
     let mut json = Vec::with_capacity(4096);

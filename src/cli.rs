@@ -12,12 +12,14 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Config, ConfigErrors};
+use crate::files::Refused;
 
 const TOP_HELP: &str = "\
 First steps:
   moodstream demo                      watch posts being labelled, no Kafka needed
   moodstream check --topic posts       see whether everything is in place
   moodstream run --topic posts         label the topic posts into posts.emotions
+  moodstream label posts.jsonl         label a file, no Kafka needed
 
 Settings come from built-in defaults, then the file given by --config, then environment variables
 (MOODSTREAM__KAFKA__BROKERS is kafka.brokers), then flags; later ones win.
@@ -77,6 +79,18 @@ pub enum Command {
         "Exit codes: 0 all is right, 1 something is wrong, 2 wrong use or configuration."
     ))]
     Check(CheckArgs),
+    /// Label files of JSON lines, without any broker.
+    ///
+    /// Every line ends in exactly one place: labelled or skipped posts in the output, lines that cannot be labelled
+    /// in the rejects with the reason and their bytes; lines that input.select leaves out and blank lines are
+    /// counted. Order is kept. Inputs may be gzip or zstd, told by their contents; outputs are compressed when
+    /// their name ends in .gz or .zst. A file has its name only once it is whole.
+    #[command(after_help = concat!(
+        "Example:\n  moodstream label posts-*.jsonl.gz --out labelled.jsonl.zst\n",
+        "  zstdcat archive.zst | moodstream label - --rejects rejects.jsonl | jq -c .labels\n\n",
+        "Exit codes: 0 done, rejects or not, 1 failed at work, 2 wrong use or configuration."
+    ))]
+    Label(LabelArgs),
     /// Send JSON lines to a topic.
     ///
     /// Each line becomes one record, sent as it stands, keyed by the post's id (input.fields.id) if it
@@ -171,6 +185,27 @@ pub struct DemoArgs {
     pub out: Option<PathBuf>,
 }
 
+/// Options of `label`.
+#[derive(Debug, Args)]
+pub struct LabelArgs {
+    /// Files of JSON lines, labelled one after the other; - reads standard input.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// File for the labelled posts; - is standard output, also when not given.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// File for the lines that cannot be labelled; when not given, and if there are any, one beside the output
+    /// (out.rejects.jsonl), or moodstream.rejects.jsonl here.
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+    /// Replace files that are there already.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Directory of the model (model.path).
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<String>,
+}
+
 /// Options of `produce`.
 #[derive(Debug, Args)]
 pub struct ProduceArgs {
@@ -235,6 +270,11 @@ pub struct BenchArgs {
 /// A part to measure.
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
+    /// Measure `label` against the model alone, as a ratio in one run. No broker is needed.
+    ///
+    /// The model alone, `label` from a file to a file, the model alone again.
+    #[command(after_help = concat!("Example:\n  moodstream bench label posts.jsonl --seconds 60\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
+    Label(BenchLabelArgs),
     /// Measure one lane with a classifier that does nothing.
     #[command(after_help = concat!("Example:\n  moodstream bench lane posts.jsonl --posts 500000 --batch 4096\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
     Lane(BenchLaneArgs),
@@ -246,7 +286,7 @@ pub enum BenchCommand {
     Memory(BenchMemoryArgs),
 }
 
-/// What every measurement takes.
+/// What every measurement on a broker takes.
 #[derive(Debug, Args)]
 pub struct BenchCommon {
     /// File for the figures as JSON; overwritten.
@@ -264,6 +304,23 @@ impl BenchCommon {
     fn settings(&self) -> Vec<(&'static str, Option<String>)> {
         vec![("kafka.brokers", self.brokers.clone()), ("model.path", self.model.clone())]
     }
+}
+
+/// Options of `bench label`.
+#[derive(Debug, Args)]
+pub struct BenchLabelArgs {
+    /// JSON lines with posts; texts seen before are left out.
+    #[arg(value_name = "FILE")]
+    pub input: PathBuf,
+    /// How long to measure each of the three, about.
+    #[arg(long, value_name = "N", default_value = "60")]
+    pub seconds: NonZeroU32,
+    /// File for the figures as JSON; overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Directory of the model (model.path).
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<String>,
 }
 
 /// Options of `bench lane`.
@@ -349,8 +406,10 @@ pub struct BenchMemoryArgs {
 pub enum SchemaOf {
     /// The configuration file.
     Config,
-    /// A record of the output topic.
+    /// A record of the output topic, or a line of the output of `label`.
     LabelledPost,
+    /// A line of the rejects of `label`.
+    RejectedLine,
 }
 
 impl Cli {
@@ -369,8 +428,10 @@ impl Cli {
         let more: Vec<(&str, Option<String>)> = match &self.command {
             Command::Run(RunArgs { worker }) | Command::Check(CheckArgs { worker, .. }) => worker.settings(),
             Command::Produce(ProduceArgs { brokers, .. }) => vec![("kafka.brokers", brokers.clone())],
-            Command::Bench(bench) => bench.common().settings(),
-            Command::Demo(DemoArgs { model, .. }) | Command::Model(ModelCommand::Verify { model }) => {
+            Command::Bench(bench) => bench.settings(),
+            Command::Demo(DemoArgs { model, .. })
+            | Command::Label(LabelArgs { model, .. })
+            | Command::Model(ModelCommand::Verify { model }) => {
                 vec![("model.path", model.clone())]
             }
             Command::Schema { .. } => Vec::new(),
@@ -381,15 +442,15 @@ impl Cli {
 }
 
 impl BenchArgs {
-    /// What the measurement that was asked for has in common with all.
-    fn common(&self) -> &BenchCommon {
+    fn settings(&self) -> Vec<(&'static str, Option<String>)> {
         match &self.command {
-            None => &self.pipeline.common,
+            None => self.pipeline.common.settings(),
+            Some(BenchCommand::Label(BenchLabelArgs { model, .. })) => vec![("model.path", model.clone())],
             Some(
                 BenchCommand::Lane(BenchLaneArgs { common, .. })
                 | BenchCommand::Latency(BenchLatencyArgs { common, .. })
                 | BenchCommand::Memory(BenchMemoryArgs { common, .. }),
-            ) => common,
+            ) => common.settings(),
         }
     }
 }
@@ -410,10 +471,10 @@ impl WorkerFlags {
     }
 }
 
-/// The exit code of an error: 2 for a wrong configuration, else 1. Wrong use is clap's, also 2.
+/// The exit code of an error: 2 for a wrong configuration or wrong files, else 1. Other wrong use is clap's, also 2.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    ExitCode::from(if error.is::<ConfigErrors>() { 2 } else { 1 })
+    ExitCode::from(if error.is::<ConfigErrors>() || error.is::<Refused>() { 2 } else { 1 })
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
@@ -480,6 +541,8 @@ mod tests {
             "bench posts.jsonl --model m",
             "bench latency posts.jsonl --model m",
             "bench memory posts.jsonl --model m",
+            "bench label posts.jsonl --model m",
+            "label a.jsonl - --out o.gz --overwrite --model m",
         ] {
             let flags = flags(&format!("moodstream {line}"));
             assert_eq!(flags.len(), 1, "{line}");

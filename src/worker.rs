@@ -12,7 +12,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::config::{Config, Exposure};
+use crate::config::Config;
 use crate::inference::Classifier;
 use crate::kafka::Cluster;
 use crate::lane::{Lane, LaneError, Shared};
@@ -200,12 +200,7 @@ fn start_lane(
 }
 
 fn read_key(config: &Config) -> Result<Option<Arc<[u8]>>, StartError> {
-    let privacy = &config.privacy;
-    if privacy.text != Exposure::Hash && privacy.author != Exposure::Hash {
-        return Ok(None);
-    }
-    let path = || privacy.key_file.display().to_string();
-    let text = std::fs::read(&privacy.key_file).map_err(|source| StartError::Key { path: path(), source })?;
-    let key = text.strip_suffix(b"\n").unwrap_or(&text);
-    Ok(Some(key.strip_suffix(b"\r").unwrap_or(key).into()))
+    let path = || config.privacy.key_file.display().to_string();
+    let key = config.privacy.key().map_err(|source| StartError::Key { path: path(), source })?;
+    Ok(key.map(Into::into))
 }

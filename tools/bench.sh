@@ -25,5 +25,6 @@ bench() { # name, arguments of `moodstream bench`
 bench lane lane "$posts" --posts 800000
 bench lane-tokenize lane "$posts" --posts 300000 --tokenize
 bench pipeline "$posts" --against python
+bench label label "$posts"
 bench latency latency "$posts" --seconds 120
 bench memory memory "$posts"

@@ -3,6 +3,7 @@
 //! Speed is stated as a ratio taken in one run, since machines differ and drift.
 
 mod cpu;
+mod label;
 mod lane;
 mod latency;
 mod machine;
@@ -12,6 +13,7 @@ mod python;
 mod rig;
 
 pub use cpu::CpuShares;
+pub use label::{LabelFigures, label};
 pub use lane::{LaneFigures, lane};
 pub use latency::{LatencyFigures, latency};
 pub use machine::{Machine, ModelUsed};

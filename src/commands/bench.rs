@@ -1,4 +1,4 @@
-//! `moodstream bench`: measures on a real broker and prints the figures.
+//! `moodstream bench`: measures and prints the figures.
 
 use std::fmt::Display;
 use std::fs;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::runtime;
 
 use crate::bench::{self, Posts, Python};
-use crate::cli::{BenchArgs, BenchCommand, BenchCommon};
+use crate::cli::{BenchArgs, BenchCommand};
 use crate::config::Config;
 use crate::telemetry::logging;
 
@@ -28,22 +28,26 @@ pub(super) fn run(args: &BenchArgs, config: Config) -> anyhow::Result<ExitCode> 
             let python = pipeline.against.map(|_| Python::find(&pipeline.python)).transpose()?;
             let posts = read(input)?;
             let measured = bench::pipeline(config, &posts, seconds(pipeline.seconds), python.as_ref());
-            report(&runtime.block_on(measured)?, &pipeline.common)?;
+            report(&runtime.block_on(measured)?, pipeline.common.json.as_deref())?;
+        }
+        Some(BenchCommand::Label(label)) => {
+            let posts = read(&label.input)?;
+            report(&bench::label(config, &posts, seconds(label.seconds))?, label.json.as_deref())?;
         }
         Some(BenchCommand::Lane(lane)) => {
             let (posts, count) = (read(&lane.input)?, usize::try_from(lane.posts.get())?);
             let measured = bench::lane(config, &posts, count, lane.batch, lane.tokenize);
-            report(&runtime.block_on(measured)?, &lane.common)?;
+            report(&runtime.block_on(measured)?, lane.common.json.as_deref())?;
         }
         Some(BenchCommand::Latency(latency)) => {
             let posts = read(&latency.input)?;
             let measured = bench::latency(config, &posts, latency.rate, seconds(latency.seconds));
-            report(&runtime.block_on(measured)?, &latency.common)?;
+            report(&runtime.block_on(measured)?, latency.common.json.as_deref())?;
         }
         Some(BenchCommand::Memory(memory)) => {
             let (posts, count) = (read(&memory.input)?, usize::try_from(memory.posts.get())?);
             let measured = bench::memory(config, &posts, count, seconds(memory.seconds));
-            report(&runtime.block_on(measured)?, &memory.common)?;
+            report(&runtime.block_on(measured)?, memory.common.json.as_deref())?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -54,12 +58,12 @@ fn seconds(seconds: NonZeroU32) -> Duration {
 }
 
 /// The table on standard output, the same as JSON where it was asked for.
-fn report(figures: &(impl Display + Serialize), common: &BenchCommon) -> anyhow::Result<()> {
+fn report(figures: &(impl Display + Serialize), json: Option<&Path>) -> anyhow::Result<()> {
     #[expect(clippy::print_stdout, reason = "the figures are what was asked for")]
     {
         println!("{figures}");
     }
-    common.json.as_deref().map_or(Ok(()), |file| write(figures, file))
+    json.map_or(Ok(()), |file| write(figures, file))
 }
 
 fn write(figures: &impl Serialize, file: &Path) -> anyhow::Result<()> {

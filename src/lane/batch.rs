@@ -8,14 +8,22 @@ use rdkafka::Message;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::BorrowedMessage;
 
-use super::label::{Fate, Polled};
 use super::session::{Ended, Reading, Slot};
-use super::tally::Tally;
 use super::{IDLE, Lane, Uncertain};
+use crate::fate::{Fate, Tally};
 use crate::fault;
 use crate::inference::Cost;
 use crate::kafka::{Broken, BrokerError, Clients, LaneConsumer, Partition, Publisher};
 use crate::telemetry::{Stage, TransactionResult};
+
+/// A record as a lane polled it.
+pub(super) struct Polled<'c> {
+    pub(super) message: BorrowedMessage<'c>,
+    /// Index of its partition among those that the lane reads.
+    pub(super) slot: usize,
+    /// Its timestamp, milliseconds since 1970; the time of polling where the record has none.
+    pub(super) timestamp: i64,
+}
 
 impl Lane {
     /// Gathers one batch and sees it through. `None`: there was nothing to do.
@@ -27,7 +35,7 @@ impl Lane {
             Err(error) => return Some(Ended::Rewind(error.to_string())),
         };
         fault::point("polled");
-        let (decoded, took) = self.labeller.decode(&batch);
+        let (decoded, took) = self.labeller.decode(batch.iter().map(|polled| polled.message.payload()));
         self.shared.metrics.stage(Stage::Decode, took);
         let trips =
             if reading.probe { self.breaker.probe_trips(decoded.bad()) } else { self.breaker.trips(decoded.bad()) };

@@ -13,10 +13,8 @@
 mod batch;
 mod breaker;
 mod editor;
-mod label;
 mod session;
 mod size;
-mod tally;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -29,12 +27,12 @@ use jiff::Timestamp;
 
 use self::breaker::Breaker;
 use self::editor::Editor;
-use self::label::Labeller;
 use self::size::BatchSize;
-use self::tally::Tally;
 use crate::config::Config;
+use crate::fate::Tally;
 use crate::inference::{LaneClassifier, ModelInfo};
 use crate::kafka::{BrokerError, Cluster, Partition};
+use crate::labeller::Labeller;
 use crate::telemetry::{Metrics, Outcome, Readiness};
 
 /// How long an idle lane waits in one poll; it looks at the stop flag in between.

@@ -20,6 +20,34 @@ pub fn init(log: &Log) -> anyhow::Result<()> {
     subscriber.try_init().context("logging was started twice")
 }
 
+/// `log.level` as it comes.
+const DEFAULT_LEVEL: &str = "info";
+
+/// Starts logging for a command with output of its own: as much as `quiet` lets through, unless `log.level` is set.
+///
+/// # Errors
+/// As [`init`].
+pub fn init_quiet(log: &Log, quiet: &str) -> anyhow::Result<()> {
+    init(&Log { level: level_or(log, quiet).to_owned(), ..log.clone() })
+}
+
+/// Starts logging in the same way, as text into memory.
+///
+/// # Errors
+/// As [`init`].
+pub fn init_kept(log: &Log, quiet: &str) -> anyhow::Result<KeptLog> {
+    let kept = KeptLog::default();
+    let writer = kept.clone();
+    let log = Log { format: LogFormat::Text, level: level_or(log, quiet).to_owned() };
+    subscriber(&log, false, move || writer.clone())?.try_init().context("logging was started twice")?;
+    Ok(kept)
+}
+
+/// The level that was set, or `quiet` when none was.
+fn level_or<'a>(log: &'a Log, quiet: &'a str) -> &'a str {
+    if log.level == DEFAULT_LEVEL { quiet } else { &log.level }
+}
+
 /// Log lines kept in memory while something else has the terminal.
 #[derive(Debug, Clone, Default)]
 pub struct KeptLog(Arc<Mutex<Vec<u8>>>);
@@ -48,18 +76,6 @@ impl Write for KeptLog {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Starts logging for the whole process, into memory and as text; only what this filter lets through.
-///
-/// # Errors
-/// When the filter is none, or logging has been started before.
-pub fn init_kept(filter: &str) -> anyhow::Result<KeptLog> {
-    let kept = KeptLog::default();
-    let writer = kept.clone();
-    let log = Log { format: LogFormat::Text, level: filter.to_owned() };
-    subscriber(&log, false, move || writer.clone())?.try_init().context("logging was started twice")?;
-    Ok(kept)
 }
 
 fn subscriber<W>(log: &Log, terminal: bool, writer: W) -> anyhow::Result<Box<dyn Subscriber + Send + Sync>>

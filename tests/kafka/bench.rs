@@ -45,7 +45,7 @@ fn number(figures: &Value, pointer: &str) -> f64 {
 #[test]
 fn the_pipeline_is_stated_with_its_baselines_their_ratio_and_what_it_was_taken_with() {
     let (table, figures) = bench(&["--seconds", "2"]);
-    let baseline = (number(&figures, "/baseline/0") + number(&figures, "/baseline/1")) / 2.0;
+    let baseline = f64::midpoint(number(&figures, "/baseline/0"), number(&figures, "/baseline/1"));
     let pipeline = number(&figures, "/pipeline/0/posts_per_second");
     let ratio = number(&figures, "/ratio");
     assert!(pipeline > 1.0 && baseline > 1.0 && (ratio - pipeline / baseline).abs() < 1e-9, "{figures:#}");
