@@ -265,6 +265,8 @@ pub enum SchemaOf {
     Config,
     /// A record of the output topic.
     LabelledPost,
+    /// The answer of `/status.json`.
+    Status,
 }
 
 impl Cli {

@@ -12,7 +12,7 @@ use crate::telemetry::logging;
 
 /// Measures what is asked for.
 pub(super) fn run(command: &BenchCommand, config: Config) -> anyhow::Result<ExitCode> {
-    logging::init(&config.log)?;
+    drop(logging::init(&config.log)?);
     let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let figures = match command {
         BenchCommand::Lane(BenchLaneArgs { input, posts, batch, tokenize, .. }) => {

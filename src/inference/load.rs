@@ -13,6 +13,7 @@ use super::encode::Encoder;
 use super::error::ModelError;
 use super::golden::{Canary, Verification, verify};
 use super::library::{self, LibraryInfo};
+use super::manifest::Precision;
 use super::micro_batch::Cutter;
 use super::pool::Pool;
 use super::session::SessionFactory;
@@ -36,6 +37,8 @@ pub struct Loaded {
     pub verification: Verification,
     /// Execution provider in use: `cpu` or `cuda`.
     pub provider: &'static str,
+    /// Precision of the model's weights.
+    pub precision: Precision,
     /// Sessions, one thread each.
     pub sessions: usize,
     pub(super) onnx: Arc<OnnxClassifier>,
@@ -99,5 +102,5 @@ pub fn load(model: &Model, inference: &Inference) -> Result<Loaded, ModelError> 
         inference.cache_entries,
     ));
     let classifier = Arc::clone(&onnx) as Arc<dyn Classifier>;
-    Ok(Loaded { classifier, library, verification, provider, sessions, onnx })
+    Ok(Loaded { classifier, library, verification, provider, precision: manifest.precision, sessions, onnx })
 }
