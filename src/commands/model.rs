@@ -20,6 +20,8 @@ pub(super) fn load(config: &Config, metrics: &Metrics) -> anyhow::Result<(Arc<dy
         metrics.session(&Session { provider, model, hash, precision, library_version, sessions: 1 });
         return Ok((Arc::new(stand_in), 1));
     }
+    #[cfg(feature = "fault-injection")]
+    inference::faulty::limit_memory_from_env(&config.model.path).map_err(anyhow::Error::msg)?;
     let loaded = inference::load(&config.model, &config.inference)?;
     let model = loaded.classifier.model();
     metrics.session(&Session {

@@ -133,6 +133,10 @@ pub struct Cost {
     pub cache_hits: usize,
     /// Texts equal to another one of the same batch.
     pub duplicates: usize,
+    /// Runs that failed for lack of memory and were halved.
+    pub out_of_memory: usize,
+    /// Most padded tokens of a micro-batch, now; 0: the classifier has no such limit.
+    pub token_budget: usize,
 }
 
 /// The model cannot work at all: the caller pauses and keeps every post.

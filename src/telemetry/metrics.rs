@@ -132,6 +132,10 @@ pub struct Metrics {
     pub session_busy_seconds: Counter<f64, AtomicU64>,
     /// The same with padding.
     pub padded_tokens: Counter,
+    /// Runs of the model that failed for lack of memory.
+    pub out_of_memory: Counter,
+    /// Most padded tokens of a micro-batch.
+    pub token_budget: Gauge,
     /// Texts answered by the cache.
     pub cache_hits: Counter,
     /// Texts equal to another one of their batch.
@@ -238,6 +242,16 @@ impl Metrics {
                 "session_busy_seconds",
                 "Time that the model's sessions were at work, all sessions together",
                 Counter::default(),
+            ),
+            out_of_memory: declare.plain(
+                "out_of_memory",
+                "Micro-batches that did not fit the device's memory; each was halved, and those that follow are smaller",
+                Counter::default(),
+            ),
+            token_budget: declare.plain(
+                "token_budget",
+                "Padded tokens of a micro-batch at most; less than configured after a lack of memory",
+                Gauge::default(),
             ),
             cache_hits: declare.plain("cache_hits", "Texts whose scores were still known", Counter::default()),
             duplicate_texts: declare.plain(

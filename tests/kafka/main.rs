@@ -19,4 +19,5 @@ mod memory;
 mod oracle;
 mod positions;
 mod rig;
+mod small_device;
 mod targets;
