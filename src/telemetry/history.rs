@@ -80,9 +80,8 @@ impl History {
             return [0.0; 3];
         };
         let seconds = to.saturating_duration_since(*from).as_secs_f64();
-        if seconds <= 0.0 {
-            return [0.0; 3];
-        }
+        // Counted within the first moments after the start, a few posts are not thousands a second.
+        let seconds = seconds.max(1.0);
         std::array::from_fn(|index| last[index].saturating_sub(first[index]) as f64 / seconds)
     }
 
@@ -133,6 +132,14 @@ mod tests {
         assert_eq!(outcomes(&history), [500, 500, 500, 500]);
         let last = history.buckets().last().expect("a bucket");
         assert_eq!((last.emotions.as_slice(), last.lag), ([250].as_slice(), Some(7)));
+    }
+
+    #[test]
+    fn a_reading_right_after_the_start_gives_no_absurd_rate() {
+        let start = Instant::now();
+        let mut history = History::new(start);
+        history.record(start + Duration::from_millis(2), &labelled(40));
+        assert!((history.rates()[0] - 40.0).abs() < 1e-9, "{:?}", history.rates());
     }
 
     #[test]
