@@ -20,6 +20,11 @@ setup: ## name what this machine lacks, and how to install it
 onnxruntime: ## fetch ONNX Runtime's library, once, verified (GPU=1 for CUDA)
 	@tools/fetch-onnxruntime.sh $(if $(GPU),--gpu)
 
+.PHONY: gpu
+gpu: ## fetch ONNX Runtime's CUDA build and the CUDA libraries it needs, verified (1.4 GB)
+	@tools/fetch-onnxruntime.sh --gpu
+	@tools/fetch-cuda.sh
+
 .PHONY: build
 build: setup ## release build: target/release/moodstream
 	$(CARGO) build --release --locked

@@ -410,6 +410,8 @@ pub enum SchemaOf {
     LabelledPost,
     /// A line of the rejects of `label`.
     RejectedLine,
+    /// The answer of `/status.json`.
+    Status,
 }
 
 impl Cli {

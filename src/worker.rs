@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::inference::Classifier;
 use crate::kafka::Cluster;
 use crate::lane::{Lane, LaneError, Shared};
-use crate::telemetry::{Metrics, Readiness};
+use crate::telemetry::{Lanes, Metrics, Readiness};
 
 /// A lane that has not come round for this long is stuck: the worker is not ready.
 const STUCK: Duration = Duration::from_mins(1);
@@ -70,6 +70,8 @@ pub struct Worker {
     stop: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
     readiness: Readiness,
+    states: Lanes,
+    instance: String,
     shutdown_timeout: Duration,
 }
 
@@ -110,6 +112,8 @@ impl Worker {
             stop: Arc::default(),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
+            states: Lanes::new(config.worker.lanes.get()),
+            instance: cluster.instance().to_owned(),
             shutdown_timeout: config.worker.shutdown_timeout.0,
         };
         let shared = Shared {
@@ -117,6 +121,7 @@ impl Worker {
             cluster: Arc::new(cluster),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
+            lanes: worker.states.clone(),
             key,
             stop: worker.stop.clone(),
         };
@@ -126,6 +131,18 @@ impl Worker {
         }
         metrics.lanes.set(i64::try_from(worker.lanes.len()).unwrap_or(i64::MAX));
         Ok(worker)
+    }
+
+    /// What each lane holds, for as long as it runs.
+    #[must_use]
+    pub fn lanes(&self) -> &Lanes {
+        &self.states
+    }
+
+    /// The instance name that the worker goes by.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        &self.instance
     }
 
     /// Watches the lanes until one ends.

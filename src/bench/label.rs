@@ -15,7 +15,7 @@ use super::machine::{Machine, ModelUsed};
 use super::rig::Posts;
 use crate::config::{Config, OtherLanguages};
 use crate::files::{self, Plan, Unfinished};
-use crate::inference::{self, Baseline, Bundle, Loaded};
+use crate::inference::{self, Baseline, Loaded};
 
 /// Both absolutes and what lies between them.
 #[derive(Debug, Serialize)]
@@ -74,7 +74,6 @@ pub fn label(mut config: Config, posts: &Posts, seconds: Duration) -> anyhow::Re
     config.inference.cache_entries = 0;
     // What the model alone is measured on is labelled, whatever its language.
     config.input.other_languages = OtherLanguages::Label;
-    let bundle = Bundle::open(&config.model.path)?;
     let loaded = inference::load(&config.model, &config.inference)?;
     let before = alone(&loaded, posts, seconds)?;
     let folder = tempfile::tempdir().context("no temporary folder can be made")?;
@@ -97,7 +96,7 @@ pub fn label(mut config: Config, posts: &Posts, seconds: Duration) -> anyhow::Re
     let lines_per_second = float(done.counts.lines) / elapsed;
     Ok(LabelFigures {
         machine: Machine::here(),
-        model: ModelUsed::new(&loaded, &bundle, config.inference.token_budget.get()),
+        model: ModelUsed::new(&loaded),
         texts: posts.len(),
         tokens_per_post: before.tokens_per_post,
         lines: done.counts.lines,

@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::machine::{Machine, ModelUsed};
 use super::rig::{PATIENCE, Posts, Rig};
 use crate::config::Config;
-use crate::inference::{self, Bundle};
+use crate::inference;
 use crate::kafka::{self, BrokerError};
 
 const PARTITIONS: i32 = 4;
@@ -63,9 +63,7 @@ pub async fn latency(
     rate: NonZeroU32,
     seconds: Duration,
 ) -> anyhow::Result<LatencyFigures> {
-    let bundle = Bundle::open(&config.model.path)?;
     let loaded = inference::load(&config.model, &config.inference)?;
-    let budget = config.inference.token_budget.get();
     let rig = Rig::new(config, PARTITIONS).await?;
     let run = rig.work(&*loaded.classifier, loaded.sessions).await?;
     let consumer = committed(&rig)?;
@@ -92,7 +90,7 @@ pub async fn latency(
     let at = |share: f64| percentile(&latencies, share).as_secs_f64() * 1e3;
     Ok(LatencyFigures {
         machine: Machine::here(),
-        model: ModelUsed::new(&loaded, &bundle, budget),
+        model: ModelUsed::new(&loaded),
         posts: latencies.len(),
         posts_per_second: rate.get(),
         p50: at(0.5),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::inference::{Bundle, Loaded};
+use crate::inference::Loaded;
 
 /// The machine and the versions.
 #[derive(Debug, Clone, Serialize)]
@@ -58,7 +58,7 @@ pub struct ModelUsed {
     /// Content hash.
     pub hash: String,
     /// `fp32`, `int8`, …
-    pub precision: String,
+    pub precision: &'static str,
     /// Execution provider.
     pub provider: &'static str,
     /// Sessions, one thread each.
@@ -70,14 +70,15 @@ pub struct ModelUsed {
 }
 
 impl ModelUsed {
-    pub(super) fn new(loaded: &Loaded, bundle: &Bundle, token_budget: usize) -> Self {
+    pub(super) fn new(loaded: &Loaded) -> Self {
+        let info = loaded.classifier.model();
         Self {
-            id: bundle.info.id.clone(),
-            hash: bundle.info.hash.clone(),
-            precision: bundle.manifest.precision.to_string(),
+            id: info.id.clone(),
+            hash: info.hash.clone(),
+            precision: loaded.precision.name(),
             provider: loaded.provider,
             sessions: loaded.sessions,
-            token_budget,
+            token_budget: loaded.token_budget,
             onnxruntime: loaded.library.version.clone(),
         }
     }

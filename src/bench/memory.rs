@@ -68,7 +68,7 @@ pub async fn memory(config: Config, posts: &Posts, backlog: usize, seconds: Dura
     rig.remove().await?;
     Ok(MemoryFigures {
         machine: Machine::here(),
-        model: ModelUsed::new(&loaded, &bundle, config.inference.token_budget.get()),
+        model: ModelUsed::new(&loaded),
         backlog,
         before,
         null,

@@ -14,7 +14,7 @@ use super::machine::{Machine, ModelUsed};
 use super::python::Python;
 use super::rig::{Posts, Rig, Run};
 use crate::config::Config;
-use crate::inference::{self, Baseline, Bundle, Loaded};
+use crate::inference::{self, Baseline, Loaded};
 use crate::telemetry::Stage;
 
 /// Partitions of the benchmark's topics.
@@ -79,7 +79,6 @@ pub async fn pipeline(
     seconds: Duration,
     python: Option<&Python>,
 ) -> anyhow::Result<PipelineFigures> {
-    let bundle = Bundle::open(&config.model.path)?;
     let loaded = inference::load(&config.model, &config.inference)?;
     let (before, baseline_cpu) = alone(&loaded, posts, seconds)?;
     let wanted = before.posts_per_second * (seconds + WARM_UP).as_secs_f64() * SPARE;
@@ -92,7 +91,7 @@ pub async fn pipeline(
         tracing::info!(seconds = seconds.as_secs(), "the Python worker");
         let rig = Rig::new(config.clone(), PARTITIONS).await?;
         rig.fill(posts, count, PARTITIONS)?;
-        opponent = Some(python.run(&rig, loaded.sessions, WARM_UP, seconds).await?);
+        opponent = Some(python.run(&rig, &loaded, WARM_UP, seconds).await?);
         rig.remove().await?;
         rounds.push(worker(&config, posts, count, &loaded, seconds).await?);
     }
@@ -107,7 +106,7 @@ pub async fn pipeline(
         .map(|(pipeline, alone)| pipeline / alone);
     Ok(PipelineFigures {
         machine: Machine::here(),
-        model: ModelUsed::new(&loaded, &bundle, config.inference.token_budget.get()),
+        model: ModelUsed::new(&loaded),
         seconds: seconds.as_secs(),
         texts: posts.len(),
         tokens_per_post: before.tokens_per_post,

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::cpu::{Cpu, CpuShares};
 use super::rig::{PATIENCE, Rig};
+use crate::inference::Loaded;
 
 /// Its program, built in, so that a figure belongs to the version that printed it.
 const PROGRAM: &str = include_str!("../../tools/python-worker/worker.py");
@@ -53,15 +54,15 @@ impl Python {
     pub(super) async fn run(
         &self,
         rig: &Rig,
-        sessions: usize,
+        loaded: &Loaded,
         warm_up: Duration,
         seconds: Duration,
     ) -> anyhow::Result<PythonFigures> {
         let config = json!({
             "brokers": rig.config.kafka.brokers, "group": rig.config.kafka.group,
             "input": rig.config.input.topics[0], "output": rig.config.output.topic,
-            "model": rig.config.model.path, "sessions": sessions,
-            "token_budget": rig.config.inference.token_budget, "batch": BATCH,
+            "model": rig.config.model.path, "sessions": loaded.sessions,
+            "token_budget": loaded.token_budget, "batch": BATCH,
         });
         let mut command = Command::new(&self.0);
         command.args(["-c", PROGRAM, &config.to_string()]).env("TOKENIZERS_PARALLELISM", "false");

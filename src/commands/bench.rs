@@ -18,7 +18,7 @@ use crate::telemetry::logging;
 
 /// Measures what is asked for.
 pub(super) fn run(args: &BenchArgs, config: Config) -> anyhow::Result<ExitCode> {
-    logging::init(&config.log)?;
+    drop(logging::init(&config.log)?);
     let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let read = |input: &Path| Posts::read(input, &config);
     match &args.command {

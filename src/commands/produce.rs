@@ -28,7 +28,7 @@ const STEP: Duration = Duration::from_millis(50);
 /// Sends every line.
 #[expect(clippy::print_stdout, reason = "the command's own output")]
 pub(super) fn run(args: &ProduceArgs, config: &Config) -> anyhow::Result<ExitCode> {
-    logging::init(&config.log)?;
+    drop(logging::init(&config.log)?);
     let mut lines = Lines::open(&args.file)?;
     let mut feed = Feed::open(config, "--topic", &args.topic)?;
     let partitions = feed.partitions();

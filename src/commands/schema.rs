@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use crate::cli::SchemaOf;
+use crate::telemetry::status;
 use crate::{config, files, labelled};
 
 /// Prints the schema.
@@ -15,6 +16,7 @@ pub(super) fn run(of: SchemaOf) -> anyhow::Result<ExitCode> {
         SchemaOf::Config => config::schema::config_text(),
         SchemaOf::LabelledPost => labelled::schema_text(),
         SchemaOf::RejectedLine => files::reject_schema_text(),
+        SchemaOf::Status => status::schema_text(),
     };
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),

@@ -308,8 +308,8 @@ pub struct Inference {
     pub gpu_memory: Bytes,
     /// Sessions, one thread each; 0: one per core, or one on a GPU.
     pub sessions: usize,
-    /// Padded tokens of one micro-batch (longest × count).
-    pub token_budget: NonZeroUsize,
+    /// Padded tokens of one micro-batch (longest × count); 0: 512 on the processor, 16384 on a GPU.
+    pub token_budget: usize,
     /// Recently seen texts whose scores are kept; 0: none.
     pub cache_entries: usize,
 }

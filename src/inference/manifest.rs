@@ -4,7 +4,7 @@
 //! and one with 28 work alike.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -81,13 +81,15 @@ pub enum Precision {
     Int8,
 }
 
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Precision {
+    /// As the manifest writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Fp32 => "fp32",
             Self::Fp16 => "fp16",
             Self::Int8 => "int8",
-        })
+        }
     }
 }
 

@@ -134,6 +134,10 @@ pub struct Cost {
     pub cache_hits: usize,
     /// Texts equal to another one of the same batch.
     pub duplicates: usize,
+    /// Runs that failed for lack of memory and were halved.
+    pub out_of_memory: usize,
+    /// Most padded tokens of a micro-batch, now; 0: the classifier has no such limit.
+    pub token_budget: usize,
 }
 
 /// Of several batches; times of batches that ran beside each other are summed up all the same.

@@ -197,6 +197,10 @@ impl Lane {
         metrics.session_busy_seconds.inc_by(cost.busy.as_secs_f64());
         metrics.tokens.inc_by(cost.tokens as u64);
         metrics.padded_tokens.inc_by(cost.padded_tokens as u64);
+        metrics.out_of_memory.inc_by(cost.out_of_memory as u64);
+        if cost.token_budget > 0 {
+            metrics.token_budget.set(i64::try_from(cost.token_budget).unwrap_or(i64::MAX));
+        }
         metrics.cache_hits.inc_by(cost.cache_hits as u64);
         metrics.duplicate_texts.inc_by(cost.duplicates as u64);
         for (stage, took) in [(Stage::Tokenize, cost.tokenize), (Stage::Queue, cost.queue), (Stage::Infer, cost.infer)]

@@ -6,18 +6,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context;
 use tracing::Subscriber;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
+use super::notices::{NoticeLayer, Notices};
 use crate::config::{Log, LogFormat};
 
-/// Starts logging for the whole process.
+/// Starts logging for the whole process; what is returned keeps the latest warnings and errors.
 ///
 /// # Errors
 /// When `log.level` is no filter, or logging has been started before.
-pub fn init(log: &Log) -> anyhow::Result<()> {
-    let subscriber = subscriber(log, io::stderr().is_terminal(), io::stderr)?;
-    subscriber.try_init().context("logging was started twice")
+pub fn init(log: &Log) -> anyhow::Result<Notices> {
+    let notices = Notices::default();
+    let subscriber = subscriber(log, io::stderr().is_terminal(), io::stderr)?.with(NoticeLayer(notices.clone()));
+    subscriber.try_init().context("logging was started twice")?;
+    Ok(notices)
 }
 
 /// `log.level` as it comes.
@@ -28,7 +33,7 @@ const DEFAULT_LEVEL: &str = "info";
 /// # Errors
 /// As [`init`].
 pub fn init_quiet(log: &Log, quiet: &str) -> anyhow::Result<()> {
-    init(&Log { level: level_or(log, quiet).to_owned(), ..log.clone() })
+    init(&Log { level: level_or(log, quiet).to_owned(), ..log.clone() }).map(drop)
 }
 
 /// Starts logging in the same way, as text into memory.
@@ -78,23 +83,26 @@ impl Write for KeptLog {
     }
 }
 
-fn subscriber<W>(log: &Log, terminal: bool, writer: W) -> anyhow::Result<Box<dyn Subscriber + Send + Sync>>
+/// The log's lines; what is put upon it sees what `log.level` lets through.
+fn subscriber<W>(
+    log: &Log,
+    terminal: bool,
+    writer: W,
+) -> anyhow::Result<impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let filter =
         EnvFilter::try_new(&log.level).with_context(|| format!("log.level = \"{}\" is no filter", log.level))?;
-    let lines = fmt().with_env_filter(filter).with_writer(writer);
+    let lines = fmt::layer::<Registry>().with_writer(writer);
     let text = match log.format {
         LogFormat::Auto => terminal,
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
-    Ok(if text {
-        Box::new(lines.with_ansi(terminal).compact().finish())
-    } else {
-        Box::new(lines.json().flatten_event(true).finish())
-    })
+    let lines =
+        if text { lines.with_ansi(terminal).compact().boxed() } else { lines.json().flatten_event(true).boxed() };
+    Ok(tracing_subscriber::registry().with(lines).with(filter))
 }
 
 #[cfg(test)]

@@ -20,4 +20,5 @@ mod memory;
 mod oracle;
 mod positions;
 mod rig;
+mod small_device;
 mod targets;
