@@ -52,7 +52,7 @@ impl Posts {
             }
         }
         if posts.texts.is_empty() {
-            bail!("{} holds no post at input.fields.text = \"{}\"", file.display(), config.input.fields.text);
+            bail!("{} holds no post at input.fields.text = {}", file.display(), config.input.fields.text);
         }
         Ok(posts)
     }

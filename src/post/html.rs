@@ -1,4 +1,6 @@
-//! Text out of the HTML that some platforms publish (Mastodon's `content`, for one).
+//! Text out of the HTML that some platforms publish (Mastodon's `content`), and out of its entities (X's `text`).
+
+use std::borrow::Cow;
 
 use html2text::render::TrivialDecorator;
 
@@ -12,9 +14,31 @@ pub(super) fn to_text(html: &str) -> String {
     rendered.map_or_else(|_| html.to_owned(), |text| text.trim().to_owned())
 }
 
+/// Plain text with its entities decoded, once: a written `&amp;lt;` was typed as `&lt;`.
+pub(super) fn unescape(text: String) -> String {
+    match html_escape::decode_html_entities(&text) {
+        Cow::Owned(decoded) => decoded,
+        Cow::Borrowed(_) => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::to_text;
+    use super::{to_text, unescape};
+
+    #[test]
+    fn entities_are_decoded_once_and_nothing_else_changes() {
+        let cases = [
+            ("I &lt;3 tea &amp; cake\n\n &gt; all", "I <3 tea & cake\n\n > all"),
+            ("&amp;lt;b&amp;gt;", "&lt;b&gt;"),
+            ("R&D <b>as typed</b> & more; &", "R&D <b>as typed</b> & more; &"),
+            ("&#39;&#x1F600;", "'😀"),
+            ("", ""),
+        ];
+        for (escaped, text) in cases {
+            assert_eq!(unescape(escaped.to_owned()), text, "{escaped}");
+        }
+    }
 
     #[test]
     fn takes_out_tags_and_decodes_entities() {

@@ -7,6 +7,7 @@ mod decode;
 mod event_time;
 mod html;
 mod pointer;
+mod select;
 
 use serde_json::{Map, Value};
 
@@ -37,7 +38,7 @@ pub struct Post {
 pub enum Decoded {
     /// A post.
     Post(Post),
-    /// Valid JSON that `input.select` does not want: counted, not published.
+    /// A record that `input.select` does not want: counted, not published.
     NotSelected,
 }
 

@@ -9,4 +9,5 @@ mod broker_errors;
 mod commands;
 mod labelling;
 mod model_faults;
+mod presets;
 mod rig;
