@@ -6,6 +6,8 @@ SHELL := bash
 CARGO ?= cargo
 KAFKA_PORT ?= 9092
 MODEL ?= models/starter
+INPUTS ?= 1000000
+SEED ?= $(shell date +%s)
 SHELL_SCRIPTS = .ci/run $(shell find tools -name '*.sh')
 
 .PHONY: help
@@ -65,8 +67,13 @@ bench: build onnxruntime ## pipeline and lane benchmarks against a local broker
 	@tools/fetch-kafka.sh
 	@tools/bench.sh
 
+.PHONY: fuzz
+fuzz: setup ## mutated records, mappings, manifests and texts, a million of each (INPUTS=1000000, SEED=)
+	MOODSTREAM_FUZZ_INPUTS=$(INPUTS) MOODSTREAM_FUZZ_SEED=$(SEED) \
+		$(CARGO) test --locked --features fault-injection --test fuzz -- --nocapture --test-threads 1
+
 .PHONY: schemas
-schemas: ## write schemas/ and docs/metrics.md anew from the code (tests compare them)
+schemas: ## write schemas/, docs/metrics.md and docs/configuration.md anew from the code (tests compare them)
 	MOODSTREAM_UPDATE=1 $(CARGO) test --locked --features fault-injection --lib --quiet -- committed
 
 .deps/model-venv/ready: tools/model/requirements.txt

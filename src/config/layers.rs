@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::known::{Found, KNOWN, Known};
 use super::{Config, ConfigErrors, Preset, Problem, properties, validate};
 
-const DEFAULTS: &str = include_str!("../../config/default.toml");
+pub(super) const DEFAULTS: &str = include_str!("../../config/default.toml");
 const PREFIX: &str = "MOODSTREAM__";
 
 /// A value that was set, and where (nowhere: a default).
@@ -227,7 +227,7 @@ fn unknown(key: &str, origin: Option<&str>, spelled: fn(&str) -> String) -> Prob
 }
 
 /// The environment variable that sets this key.
-fn variable(key: &str) -> String {
+pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"))
 }
 

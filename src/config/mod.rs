@@ -8,6 +8,8 @@ mod layers;
 mod mapping;
 mod problem;
 mod properties;
+#[cfg(test)]
+mod reference;
 pub mod schema;
 mod start;
 mod units;
