@@ -38,8 +38,9 @@ fn texts() -> impl Strategy<Value = String> {
     ];
     let piece = prop_oneof![3 => select(&WORDS[..]).prop_map(str::to_owned), 1 => strings(), 1 => any::<String>()];
     let texts = vec(piece, 0..8).prop_map(|pieces| pieces.concat());
-    // As long as the worker lets a text be, for the model: input.max_text_bytes.
-    texts.prop_map(|text| text[..text.floor_char_boundary(16 * 1024)].to_owned())
+    // Few are as long as the worker lets a text be (input.max_text_bytes): they take long and show little more.
+    let limit = prop_oneof![31 => Just(1024_usize), 1 => Just(16 * 1024)];
+    (texts, limit).prop_map(|(text, limit)| text[..text.floor_char_boundary(limit)].to_owned())
 }
 
 #[test]
