@@ -6,6 +6,8 @@ SHELL := bash
 CARGO ?= cargo
 KAFKA_PORT ?= 9092
 MODEL ?= models/starter
+INPUTS ?= 1000000
+SEED ?= $(shell date +%s)
 SHELL_SCRIPTS = .ci/run $(shell find tools -name '*.sh')
 
 .PHONY: help
@@ -82,8 +84,13 @@ python-worker: .deps/python-worker/ready ## the environment of `moodstream bench
 	.deps/python-worker/bin/pip install --disable-pip-version-check --quiet -r $<
 	touch $@
 
+.PHONY: fuzz
+fuzz: setup ## mutated records, mappings, manifests and texts, a million of each (INPUTS=1000000, SEED=)
+	MOODSTREAM_FUZZ_INPUTS=$(INPUTS) MOODSTREAM_FUZZ_SEED=$(SEED) \
+		$(CARGO) test --locked --features fault-injection --test fuzz -- --nocapture --test-threads 1
+
 .PHONY: schemas
-schemas: ## write schemas/ and docs/metrics.md anew from the code (tests compare them)
+schemas: ## write schemas/, docs/metrics.md and docs/configuration.md anew from the code (tests compare them)
 	MOODSTREAM_UPDATE=1 $(CARGO) test --locked --features fault-injection --lib --quiet -- committed
 
 .deps/model-venv/ready: tools/model/requirements.txt

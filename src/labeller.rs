@@ -70,7 +70,7 @@ impl Labeller {
             .iter()
             .map(|decoded| match decoded {
                 Ok(Decoded::Post(post)) if self.skip(post).is_none() => {
-                    let text = cut(&post.text, self.max_text_bytes);
+                    let text = post.head(self.max_text_bytes);
                     cut_short.push(text.len() < post.text.len());
                     Some(text)
                 }
@@ -119,23 +119,5 @@ impl Labeller {
             Some(lang) if self.other_languages == OtherLanguages::Skip && !known(lang) => Some(SkipReason::Language),
             _ => None,
         }
-    }
-}
-
-/// The first `limit` bytes at most, at a character boundary.
-fn cut(text: &str, limit: usize) -> &str {
-    &text[..text.floor_char_boundary(limit)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cut;
-
-    #[test]
-    fn long_texts_are_cut_at_a_character_boundary() {
-        assert_eq!(cut("abc", 10), "abc");
-        assert_eq!(cut("abc", 3), "abc");
-        assert_eq!(cut("ab😀", 5), "ab");
-        assert_eq!(cut("😀", 3), "");
     }
 }

@@ -54,7 +54,7 @@ impl Posts {
             }
         }
         if posts.texts.is_empty() {
-            bail!("{} holds no post at input.fields.text = \"{}\"", file.display(), config.input.fields.text);
+            bail!("{} holds no post at input.fields.text = {}", file.display(), config.input.fields.text);
         }
         if posts.texts.len() < ENOUGH {
             let texts = posts.texts.len();

@@ -1,8 +1,9 @@
 //! The layers of the configuration and how they become one, with every problem reported.
 //!
 //! Each layer is reduced to its settings (a path, a value, where it was written); keys that do not
-//! exist are problems there and then. The later setting of a path wins. What is left is given its
-//! type key by key, so that one wrong value hides no other.
+//! exist are problems there and then. The later setting of a path wins; the preset that the others
+//! name goes below them. What is left is given its type key by key, so that one wrong value hides no
+//! other.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,9 +13,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::known::{Found, KNOWN, Known};
-use super::{Config, ConfigErrors, Problem, properties, validate};
+use super::{Config, ConfigErrors, Preset, Problem, properties, validate};
 
-const DEFAULTS: &str = include_str!("../../config/default.toml");
+pub(super) const DEFAULTS: &str = include_str!("../../config/default.toml");
 const PREFIX: &str = "MOODSTREAM__";
 
 /// A value that was set, and where (nowhere: a default).
@@ -47,7 +48,6 @@ pub(super) fn load(
 ) -> Result<Config, ConfigErrors> {
     let defaults = defaults();
     let mut layers = Layers::default();
-    layers.tree(&KNOWN, &defaults, &[], None);
     if let Some(path) = file {
         layers.file(path);
     }
@@ -61,7 +61,7 @@ pub(super) fn load(
         layers.text(key, text, "command line", str::to_owned);
     }
 
-    let Layers { settings, mut problems } = layers;
+    let Layers { settings, mut problems } = layers.upon_preset(&defaults);
     let config = typed(defaults, &settings, &mut problems).map(|mut config| {
         let mut more = config.kafka.properties.read_secret_files();
         more.extend(validate::check(&config));
@@ -84,6 +84,20 @@ struct Layers {
 }
 
 impl Layers {
+    /// These layers above the preset that they name, and that above the defaults.
+    fn upon_preset(self, defaults: &Value) -> Self {
+        let mut below = Self::default();
+        below.tree(&KNOWN, defaults, &[], None);
+        // One that does not exist is reported with the other values of the wrong kind.
+        let named = self.settings.get(&["input".to_owned(), "preset".to_owned()][..]);
+        if let Some(preset) = named.and_then(|named| Preset::deserialize(&named.value).ok()) {
+            below.tree(&KNOWN, &parse(preset.toml()).unwrap_or_default(), &[], Some("the preset"));
+        }
+        below.settings.extend(self.settings);
+        below.problems.extend(self.problems);
+        below
+    }
+
     fn file(&mut self, path: &Path) {
         let origin = path.display().to_string();
         let tree = std::fs::read_to_string(path)
@@ -213,7 +227,7 @@ fn unknown(key: &str, origin: Option<&str>, spelled: fn(&str) -> String) -> Prob
 }
 
 /// The environment variable that sets this key.
-fn variable(key: &str) -> String {
+pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"))
 }
 

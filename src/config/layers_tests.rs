@@ -8,7 +8,7 @@ use serde_json::json;
 use tempfile::NamedTempFile;
 
 use super::*;
-use crate::config::{Bytes, Delivery, Span, Start};
+use crate::config::{Bytes, Delivery, OneOrMore, Span, Start};
 
 fn file(text: &str) -> NamedTempFile {
     let mut file = NamedTempFile::with_suffix(".toml").expect("file");
@@ -85,6 +85,83 @@ fn properties_meet_whether_nested_quoted_or_from_the_environment() {
     let config = loaded(text, &environment, &[("kafka.properties.a.one", "flag")]).expect("valid");
     let all = config.kafka.properties.iter().collect::<Vec<_>>();
     assert_eq!(all, [("a.one", "flag"), ("a.two", "2"), ("sasl.password", "env")]);
+}
+
+#[test]
+fn a_preset_stands_above_the_defaults_and_below_everything_else_whoever_names_it() {
+    let text = "[input]\nplatform = \"mine\"\n[input.fields]\nlang = \"\"\n[input.select]\n\"/kind\" = { not = [] }\n\"/more\" = [\"a\", \"b\"]";
+    let preset = ("input.preset", "bluesky-jetstream");
+    let named_in_file = format!("[input]\npreset = \"bluesky-jetstream\"\n{}", &text[8..]);
+    let named = [
+        loaded(&named_in_file, &[], &[]),
+        loaded(text, &[("MOODSTREAM__INPUT__PRESET", preset.1)], &[]),
+        loaded(&text.replace("[input]", "[input]\npreset = \"mastodon\""), &[], &[preset]),
+    ];
+    for config in named {
+        let input = config.expect("valid").input;
+        assert_eq!(input.preset, Preset::BlueskyJetstream);
+        assert_eq!(input.platform, "mine");
+        assert_eq!(input.fields.lang, OneOrMore::One(String::new()));
+        assert_eq!(input.fields.text, OneOrMore::One("/commit/record/text".into()), "the preset's");
+        assert_eq!(input.topics, ["posts"], "the default's");
+        let select = serde_json::to_value(&input.select).expect("json");
+        let expected = json!({"/commit/collection": "app.bsky.feed.post", "/commit/operation": "create",
+            "/kind": {"not": []}, "/more": ["a", "b"]});
+        assert_eq!(select, expected);
+    }
+}
+
+#[test]
+fn an_unknown_preset_is_refused_with_the_names_of_those_there_are() {
+    assert_eq!(
+        problems("[input]\npreset = \"bluesky\"", &[], &[]),
+        ["input.preset = \"bluesky\" (FILE): must be none or bluesky-jetstream or mastodon or x-v2"]
+    );
+}
+
+#[test]
+fn the_text_and_the_conditions_of_a_preset_cannot_be_emptied() {
+    let wrong = problems("[input]\npreset = \"x-v2\"\nfields.text = []\nselect.\"/id\" = []", &[], &[]);
+    assert_eq!(
+        wrong,
+        [
+            "input.fields.text = [] (FILE): must say where the text is, such as \"/text\"",
+            "input.select./id = [] (FILE): takes no value at all; write { not = [] } to take any",
+        ]
+    );
+}
+
+#[test]
+fn a_wrong_condition_is_refused_with_examples_of_right_ones() {
+    for wrong in ["5", "{ is = \"a\" }", "{ not = \"a\", and = \"b\" }", "[1]"] {
+        let found = problems(&format!("[input.select]\n\"/kind\" = {wrong}"), &[], &[]);
+        let remedy = r#"must be a condition such as "create" or ["public","unlisted"] or {"not":"retweeted"}"#;
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].ends_with(remedy), "{}", found[0]);
+    }
+}
+
+#[test]
+fn every_preset_is_valid_documented_and_decides_about_every_field() {
+    for (preset, name) in
+        [(Preset::BlueskyJetstream, "bluesky-jetstream"), (Preset::Mastodon, "mastodon"), (Preset::XV2, "x-v2")]
+    {
+        loaded("", &[], &[("input.preset", name)]).expect(name);
+        let tree = parse(preset.toml()).expect("TOML");
+        assert_eq!(tree.as_object().expect("a table").keys().collect::<Vec<_>>(), ["input"], "{name}");
+        for key in ["post", "text_format", "platform"] {
+            assert!(tree["input"].get(key).is_some(), "{name} leaves input.{key} to the defaults");
+        }
+        for key in defaults()["input"]["fields"].as_object().expect("a table").keys() {
+            assert!(tree["input"]["fields"].get(key).is_some(), "{name} leaves input.fields.{key} to the defaults");
+        }
+        let mut above = "";
+        for line in preset.toml().lines() {
+            let documented = above.starts_with("# ") || line.starts_with('[');
+            assert!(line.is_empty() || line.starts_with('#') || documented, "{name}: {line} stands below {above:?}");
+            above = line;
+        }
+    }
 }
 
 #[test]
@@ -181,6 +258,7 @@ fn any_key() -> impl Strategy<Value = (String, [&'static str; 2])> {
         };
         let values = match key.as_str() {
             "input.fields.id" => ["/a,/b", "/c"],
+            "input.post" => ["/a", "/b"],
             key if key.starts_with("input.fields.") => ["/a", "/b"],
             "kafka.session_timeout" => ["7s", "8s"],
             "batch.linger" => ["1ms", "2ms"],

@@ -1,12 +1,15 @@
 //! Every setting of the worker, typed; `config/default.toml` documents and sets each of them.
 //!
-//! Layers, later ones win: embedded defaults, the file named by `--config`, the environment
+//! Layers, later ones win: embedded defaults, a preset for the input, the file named by `--config`, the environment
 //! (`MOODSTREAM__SECTION__KEY`), command-line flags. Loading reports every problem at once.
 
 mod known;
 mod layers;
+mod mapping;
 mod problem;
 mod properties;
+#[cfg(test)]
+mod reference;
 pub mod schema;
 mod start;
 mod units;
@@ -21,6 +24,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use layers::environment;
+pub use mapping::{Condition, Not, OneOrMore, Preset};
 pub use problem::{ConfigErrors, Problem};
 pub use properties::Properties;
 pub use units::{Bytes, Span};
@@ -75,16 +79,22 @@ impl Config {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
+    /// Settings of `[input]` for the records of one platform, below your own.
+    pub preset: Preset,
     /// Topics to read.
     pub topics: Vec<String>,
     /// Where a group without any committed offset begins: `earliest`, `latest` or an RFC 3339 time.
     pub start: Start,
     /// What to do when the committed position is missing, out of range, or belongs to a topic that was made anew.
     pub on_lost_position: LostPosition,
+    /// JSON pointer of the post inside the record: an object, or JSON written into a string; empty: the record itself.
+    pub post: String,
+    /// Platform of the posts that name none.
+    pub platform: String,
     /// JSON pointers of the fields of a post.
     pub fields: Fields,
-    /// Keep only records whose value at each JSON pointer equals the given text; the rest are skipped as `not_selected`.
-    pub select: BTreeMap<String, String>,
+    /// Keep only records whose value at each JSON pointer meets the condition; the rest are skipped as `not_selected`.
+    pub select: BTreeMap<String, Condition>,
     /// More values to carry into the output's `extra`: name = JSON pointer.
     pub extra: BTreeMap<String, String>,
     /// How the text is written.
@@ -120,32 +130,23 @@ pub enum LostPosition {
     Latest,
 }
 
-/// JSON pointers (RFC 6901) of the fields of a post; an empty one means that the field is absent.
+/// JSON pointers (RFC 6901) of the fields of a post; an empty one means that the field is absent. Of several, the
+/// first that leads to a value counts, except for the id.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fields {
     /// One pointer, or several whose values are joined with `/`.
     pub id: OneOrMore,
     /// The text.
-    pub text: String,
+    pub text: OneOrMore,
     /// The time of writing.
-    pub created_at: String,
+    pub created_at: OneOrMore,
     /// The language: a string, or an array of them.
-    pub lang: String,
+    pub lang: OneOrMore,
     /// The author's id.
-    pub author: String,
+    pub author: OneOrMore,
     /// The platform.
-    pub platform: String,
-}
-
-/// One JSON pointer or several.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum OneOrMore {
-    /// One.
-    One(String),
-    /// Several, joined with `/`.
-    More(Vec<String>),
+    pub platform: OneOrMore,
 }
 
 /// How a post's text is written.
@@ -156,6 +157,8 @@ pub enum TextFormat {
     Plain,
     /// HTML: tags are taken out and entities decoded before labelling.
     Html,
+    /// Plain, with characters such as `&` written as HTML entities: those are decoded before labelling.
+    Escaped,
 }
 
 /// What happens to a post in a language that the model does not know.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, Exposure, OneOrMore, Problem, Span};
+use super::{Condition, Config, Exposure, OneOrMore, Problem, Span};
 
 /// Everything wrong with this configuration, each under the key to change.
 pub(super) fn check(config: &Config) -> Vec<Problem> {
@@ -67,34 +67,35 @@ impl Checks {
     }
 
     fn mapping(&mut self, config: &Config) {
-        let fields = &config.input.fields;
-        self.require(!fields.text.is_empty(), "input.fields.text", "must say where the text is, such as \"/text\"");
-        let single = [
+        let input = &config.input;
+        let fields = &input.fields;
+        let texts = fields.text.as_slice();
+        let named = !texts.is_empty() && texts != [""];
+        self.require(named, "input.fields.text", "must say where the text is, such as \"/text\"");
+        for (key, field) in [
+            ("input.fields.id", &fields.id),
             ("input.fields.text", &fields.text),
             ("input.fields.created_at", &fields.created_at),
             ("input.fields.lang", &fields.lang),
             ("input.fields.author", &fields.author),
             ("input.fields.platform", &fields.platform),
-        ];
-        for (key, pointer) in single {
-            self.pointer(key, pointer, true);
-        }
-        match &fields.id {
-            OneOrMore::One(pointer) => self.pointer("input.fields.id", pointer, true),
-            OneOrMore::More(pointers) => {
-                for pointer in pointers {
-                    self.pointer("input.fields.id", pointer, false);
-                }
+        ] {
+            for pointer in field.as_slice() {
+                self.pointer(key, pointer, matches!(field, OneOrMore::One(_)));
             }
         }
-        for pointer in config.input.select.keys() {
-            self.pointer(&format!("input.select.{pointer}"), pointer, false);
+        self.pointer("input.post", &input.post, true);
+        for (pointer, condition) in &input.select {
+            let key = format!("input.select.{pointer}");
+            self.pointer(&key, pointer, false);
+            let impossible = matches!(condition, Condition::Is(values) if values.as_slice().is_empty());
+            self.require(!impossible, &key, "takes no value at all; write { not = [] } to take any");
         }
-        for (name, pointer) in &config.input.extra {
+        for (name, pointer) in &input.extra {
             self.pointer(&format!("input.extra.{name}"), pointer, false);
         }
-        self.require(config.input.max_text_bytes.0 > 0, "input.max_text_bytes", "must be above 0");
-        self.require(config.input.max_line_bytes.0 > 0, "input.max_line_bytes", "must be above 0");
+        self.require(input.max_text_bytes.0 > 0, "input.max_text_bytes", "must be above 0");
+        self.require(input.max_line_bytes.0 > 0, "input.max_line_bytes", "must be above 0");
     }
 
     /// RFC 6901: `/` before each step; `~` only as `~0` and `~1`.

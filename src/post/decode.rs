@@ -3,21 +3,50 @@
 use serde_json::{Map, Value};
 
 use super::pointer::Pointer;
+use super::select::Selection;
 use super::{BadInput, Decoded, Post, html};
 use crate::config::{Input, OneOrMore, TextFormat};
 
-/// The compiled mapping of `input.fields`, `input.select` and `input.extra`.
+/// The compiled mapping: `input.post`, `input.fields`, `input.select`, `input.extra` and what goes with them.
 #[derive(Debug, Clone)]
 pub struct Mapping {
+    /// The post inside the record; empty: the record itself.
+    post: Pointer,
+    /// Joined.
     id: Vec<Pointer>,
-    text: Pointer,
-    created_at: Pointer,
-    lang: Pointer,
-    author: Pointer,
-    platform: Pointer,
-    select: Vec<(Pointer, String)>,
+    text: FirstOf,
+    created_at: FirstOf,
+    lang: FirstOf,
+    author: FirstOf,
+    platform: FirstOf,
+    /// Of posts that name none.
+    fixed_platform: Option<String>,
+    select: Selection,
     extra: Vec<(String, Pointer)>,
     format: TextFormat,
+}
+
+/// Several places where a value may be; the first that has one counts.
+#[derive(Debug, Clone)]
+struct FirstOf(Vec<Pointer>);
+
+impl FirstOf {
+    fn new(pointers: &OneOrMore) -> Self {
+        Self(compiled(pointers))
+    }
+
+    fn find<'a>(&self, json: &'a Value) -> Option<&'a Value> {
+        self.0.iter().find_map(|pointer| pointer.find(json).filter(|value| !value.is_null()))
+    }
+
+    /// Takes the value out, with the pointer that led to it.
+    fn take<'a>(&'a self, json: &mut Value) -> Option<(&'a Pointer, Value)> {
+        self.0.iter().find_map(|pointer| Some((pointer, pointer.take(json).filter(|value| !value.is_null())?)))
+    }
+}
+
+fn compiled(pointers: &OneOrMore) -> Vec<Pointer> {
+    pointers.as_slice().iter().map(|pointer| Pointer::new(pointer)).filter(|pointer| !pointer.is_empty()).collect()
 }
 
 impl Mapping {
@@ -25,18 +54,16 @@ impl Mapping {
     #[must_use]
     pub fn new(input: &Input) -> Self {
         let fields = &input.fields;
-        let id = match &fields.id {
-            OneOrMore::One(pointer) => std::slice::from_ref(pointer),
-            OneOrMore::More(pointers) => pointers,
-        };
         Self {
-            id: id.iter().filter(|pointer| !pointer.is_empty()).map(|pointer| Pointer::new(pointer)).collect(),
-            text: Pointer::new(&fields.text),
-            created_at: Pointer::new(&fields.created_at),
-            lang: Pointer::new(&fields.lang),
-            author: Pointer::new(&fields.author),
-            platform: Pointer::new(&fields.platform),
-            select: input.select.iter().map(|(pointer, wanted)| (Pointer::new(pointer), wanted.clone())).collect(),
+            post: Pointer::new(&input.post),
+            id: compiled(&fields.id),
+            text: FirstOf::new(&fields.text),
+            created_at: FirstOf::new(&fields.created_at),
+            lang: FirstOf::new(&fields.lang),
+            author: FirstOf::new(&fields.author),
+            platform: FirstOf::new(&fields.platform),
+            fixed_platform: Some(input.platform.clone()).filter(|platform| !platform.is_empty()),
+            select: Selection::new(&input.select),
             extra: input.extra.iter().map(|(name, pointer)| (name.clone(), Pointer::new(pointer))).collect(),
             format: input.text_format,
         }
@@ -57,10 +84,10 @@ impl Mapping {
             class: "invalid_utf8",
             message: format!("the value is not UTF-8 from byte {}", error.valid_up_to()),
         })?;
-        let mut json: Value = serde_json::from_str(text).map_err(|error| bad_json(&error))?;
-        if !self.select.iter().all(|(pointer, wanted)| selected(pointer.find(&json), wanted)) {
+        let record = serde_json::from_str(text).map_err(|error| self.bad_json(&error, false))?;
+        let Some(mut json) = self.selected(record)? else {
             return Ok(Decoded::NotSelected);
-        }
+        };
         let extra: Map<String, Value> = self
             .extra
             .iter()
@@ -70,29 +97,26 @@ impl Mapping {
         let lang = self.lang.find(&json).and_then(language);
         let created_at = self.created_at.find(&json).filter(|v| v.is_string() || v.is_number()).cloned();
         let author = self.author.find(&json).and_then(scalar);
-        let platform = self.platform.find(&json).and_then(scalar);
+        let platform = self.platform.find(&json).and_then(scalar).or_else(|| self.fixed_platform.clone());
         let text = match self.text.take(&mut json) {
-            Some(Value::String(text)) => text,
-            None | Some(Value::Null) => {
+            Some((_, Value::String(text))) => text,
+            Some((pointer, other)) => {
+                let message =
+                    format!("the value at \"{}\" is {}, where a string was expected", pointer.text(), kind(&other));
+                return Err(BadInput { class: "text_not_string", message });
+            }
+            None => {
+                let places: Vec<_> = self.text.0.iter().map(|pointer| format!("\"{}\"", pointer.text())).collect();
                 return Err(BadInput {
                     class: "no_text",
-                    message: format!("there is no text at \"{}\"", self.text.text()),
-                });
-            }
-            Some(other) => {
-                return Err(BadInput {
-                    class: "text_not_string",
-                    message: format!(
-                        "the value at \"{}\" is {}, where a string was expected",
-                        self.text.text(),
-                        kind(&other)
-                    ),
+                    message: format!("there is no text at {}", places.join(" or ")),
                 });
             }
         };
         let text = match self.format {
             TextFormat::Plain => text,
             TextFormat::Html => html::to_text(&text),
+            TextFormat::Escaped => html::unescape(text),
         };
         Ok(Decoded::Post(Post { id, text, created_at, lang, author, platform, extra }))
     }
@@ -101,23 +125,58 @@ impl Mapping {
     /// and has them.
     #[must_use]
     pub fn peek(&self, value: &[u8]) -> (Option<String>, Option<Value>) {
-        let Ok(json) = serde_json::from_slice::<Value>(value) else { return (None, None) };
+        let Ok(mut json) = serde_json::from_slice::<Value>(value) else { return (None, None) };
+        if let Some(inner) = self.post.take(&mut json) {
+            match inner {
+                Value::Null => {}
+                Value::String(text) => match serde_json::from_str(&text) {
+                    Ok(post) => json = post,
+                    Err(_) => return (None, None),
+                },
+                post => json = post,
+            }
+        }
         let created_at = self.created_at.find(&json).filter(|v| v.is_string() || v.is_number()).cloned();
         (self.id(&json), created_at)
+    }
+
+    /// The post of a record that is wanted.
+    fn selected(&self, mut record: Value) -> Result<Option<Value>, BadInput> {
+        match self.post.find(&record) {
+            None | Some(Value::Null) => Ok(self.select.wants(&record, &Value::Null).then_some(record)),
+            Some(Value::String(text)) => {
+                if self.select.refuses(&record) {
+                    return Ok(None);
+                }
+                let post = serde_json::from_str(text).map_err(|error| self.bad_json(&error, true))?;
+                Ok(self.select.wants(&record, &post).then_some(post))
+            }
+            Some(post) => {
+                let wanted = self.select.wants(&record, post);
+                Ok(if wanted { self.post.take(&mut record) } else { None })
+            }
+        }
     }
 
     fn id(&self, json: &Value) -> Option<String> {
         let parts: Option<Vec<String>> = self.id.iter().map(|pointer| pointer.find(json).and_then(scalar)).collect();
         parts.filter(|parts| !parts.is_empty()).map(|parts| parts.join("/"))
     }
-}
 
-#[expect(clippy::cmp_owned, reason = "a JSON number or bool never equals a str: what it is written as is compared")]
-fn selected(found: Option<&Value>, wanted: &str) -> bool {
-    match found {
-        Some(Value::String(text)) => text == wanted,
-        Some(value @ (Value::Bool(_) | Value::Number(_))) => value.to_string() == wanted,
-        _ => false,
+    /// `serde_json` tells its syntax errors apart by their text alone; none of them quotes the input.
+    fn bad_json(&self, error: &serde_json::Error, inner: bool) -> BadInput {
+        let message = error.to_string();
+        let class = if message.starts_with("recursion limit exceeded") {
+            "too_deep"
+        } else if message.starts_with("control character") {
+            "raw_control_character"
+        } else if message.contains("surrogate") || message.starts_with("unexpected end of hex escape") {
+            "lone_surrogate"
+        } else {
+            "not_json"
+        };
+        let what = if inner { format!("the text at \"{}\"", self.post.text()) } else { "the value".to_owned() };
+        BadInput { class, message: format!("{what} is not a JSON document: {message}") }
     }
 }
 
@@ -152,21 +211,6 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// `serde_json` tells its syntax errors apart by their text alone; none of them quotes the input.
-fn bad_json(error: &serde_json::Error) -> BadInput {
-    let message = error.to_string();
-    let class = if message.starts_with("recursion limit exceeded") {
-        "too_deep"
-    } else if message.starts_with("control character") {
-        "raw_control_character"
-    } else if message.contains("surrogate") || message.starts_with("unexpected end of hex escape") {
-        "lone_surrogate"
-    } else {
-        "not_json"
-    };
-    BadInput { class, message: format!("the value is not a JSON document: {message}") }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -175,17 +219,13 @@ mod tests {
     use crate::config::Config;
 
     fn mapping() -> Mapping {
-        Mapping {
-            id: vec![Pointer::new("/id")],
-            text: Pointer::new("/text"),
-            created_at: Pointer::new("/created_at"),
-            lang: Pointer::new("/lang"),
-            author: Pointer::new("/author"),
-            platform: Pointer::new("/platform"),
-            select: Vec::new(),
-            extra: Vec::new(),
-            format: TextFormat::Plain,
-        }
+        configured(&[])
+    }
+
+    /// The mapping of the defaults with these changes.
+    fn configured(settings: &[(&str, &str)]) -> Mapping {
+        let flags: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Mapping::new(&Config::load(None, std::iter::empty(), &flags).expect("a configuration").input)
     }
 
     fn post(json: &str) -> Post {
@@ -232,7 +272,7 @@ mod tests {
 
     #[test]
     fn several_id_pointers_are_joined_and_a_missing_part_means_no_id() {
-        let mapping = Mapping { id: vec![Pointer::new("/did"), Pointer::new("/commit/rkey")], ..mapping() };
+        let mapping = configured(&[("input.fields.id", "/did,/commit/rkey")]);
         let id = |json: &str| match mapping.decode(Some(json.as_bytes())) {
             Ok(Decoded::Post(post)) => post.id,
             other => panic!("{other:?}"),
@@ -243,11 +283,11 @@ mod tests {
 
     #[test]
     fn select_keeps_only_what_equals_and_extra_is_carried() {
-        let input = Mapping {
-            select: vec![(Pointer::new("/kind"), "commit".into()), (Pointer::new("/live"), "true".into())],
-            extra: vec![("likes".into(), Pointer::new("/n"))],
-            ..mapping()
-        };
+        let input = configured(&[
+            ("input.select./kind", "commit"),
+            ("input.select./live", "true"),
+            ("input.extra.likes", "/n"),
+        ]);
         assert_eq!(input.decode(Some(br#"{"kind":"identity","live":true}"#)), Ok(Decoded::NotSelected));
         let Ok(Decoded::Post(post)) = input.decode(Some(br#"{"kind":"commit","live":true,"n":3,"text":"t"}"#)) else {
             panic!("not selected")
@@ -273,14 +313,83 @@ mod tests {
     }
 
     #[test]
-    fn a_mapping_is_taken_from_the_configuration_without_empty_pointers() {
-        let mut input = Config::load(None, std::iter::empty(), &[]).expect("the defaults are valid").input;
-        input.fields.id = OneOrMore::One(String::new());
-        input.fields.lang = String::new();
-        let mapping = Mapping::new(&input);
+    fn an_empty_pointer_means_that_the_field_is_absent() {
+        let mapping = configured(&[("input.fields.id", ""), ("input.fields.lang", "")]);
         let json = br#"{"id":"i","text":"t","lang":"en","platform":"x"}"#;
         let Ok(Decoded::Post(post)) = mapping.decode(Some(json)) else { panic!() };
         assert_eq!((post.id, post.lang, post.platform.as_deref()), (None, None, Some("x")));
+    }
+
+    #[test]
+    fn the_first_place_with_a_value_counts() {
+        let mapping =
+            configured(&[("input.fields.text", "/long/text,/text"), ("input.fields.lang", "/lang,/language")]);
+        let decode = |json: &str| mapping.decode(Some(json.as_bytes()));
+        let text = |json: &str| match decode(json) {
+            Ok(Decoded::Post(post)) => (post.text, post.lang),
+            other => panic!("{json}: {other:?}"),
+        };
+        assert_eq!(text(r#"{"long":{"text":"whole"},"text":"who","lang":"en"}"#), ("whole".into(), Some("en".into())));
+        assert_eq!(text(r#"{"long":{"text":null},"text":"t","lang":null,"language":"de"}"#).1, Some("de".into()));
+        assert_eq!(text(r#"{"text":""}"#).0, "");
+        let bad = |json: &str| decode(json).expect_err("bad").message;
+        assert_eq!(bad("{}"), r#"there is no text at "/long/text" or "/text""#);
+        assert_eq!(
+            bad(r#"{"long":{"text":7},"text":"t"}"#),
+            r#"the value at "/long/text" is a number, where a string was expected"#
+        );
+    }
+
+    #[test]
+    fn posts_that_name_no_platform_get_the_fixed_one() {
+        let mapping = configured(&[("input.platform", "here")]);
+        let platform = |json: &str| match mapping.decode(Some(json.as_bytes())) {
+            Ok(Decoded::Post(post)) => post.platform,
+            other => panic!("{json}: {other:?}"),
+        };
+        assert_eq!(platform(r#"{"text":"t"}"#).as_deref(), Some("here"));
+        assert_eq!(platform(r#"{"text":"t","platform":"there"}"#).as_deref(), Some("there"));
+    }
+
+    #[test]
+    fn the_post_is_found_inside_the_record_as_an_object_as_written_json_or_not_at_all() {
+        let mapping = configured(&[("input.post", "/payload"), ("input.extra.n", "/n")]);
+        let records = [
+            r#"{"id":"outer","n":1,"payload":{"id":7,"text":"t","n":2,"created_at":5}}"#,
+            r#"{"id":"outer","n":1,"payload":"{\"id\":7,\"text\":\"t\",\"n\":2,\"created_at\":5}"}"#,
+            r#"{"id":7,"text":"t","n":2,"created_at":5}"#,
+            r#"{"id":7,"text":"t","n":2,"created_at":5,"payload":null}"#,
+        ];
+        for record in records {
+            let Ok(Decoded::Post(post)) = mapping.decode(Some(record.as_bytes())) else { panic!("{record}") };
+            assert_eq!((post.id.as_deref(), post.text.as_str()), (Some("7"), "t"), "{record}");
+            assert_eq!(post.extra["n"], 2, "{record}");
+            assert_eq!(mapping.peek(record.as_bytes()), (Some("7".into()), Some(5.into())), "{record}");
+        }
+        let bad = |record: &str| mapping.decode(Some(record.as_bytes())).expect_err("bad");
+        for (record, class) in [
+            (r#"{"payload":"110"}"#, "no_text"),
+            (r#"{"payload":110}"#, "no_text"),
+            (r#"{"payload":"half {"}"#, "not_json"),
+            (r#"{"payload":""}"#, "not_json"),
+            (r#"{"payload":"{\"text\":\"\\ud83d\"}"}"#, "lone_surrogate"),
+            (r#"{"payload":"{\"text\":\"\u0000\"}"}"#, "raw_control_character"),
+        ] {
+            assert_eq!(bad(record).class, class, "{record}");
+        }
+        let message = bad(r#"{"payload":"half {"}"#).message;
+        assert!(message.starts_with(r#"the text at "/payload" is not a JSON document: "#), "{message}");
+        assert!(!message.contains("half"), "{message}");
+        assert_eq!(mapping.peek(br#"{"id":1,"payload":"half {"}"#), (None, None));
+    }
+
+    #[test]
+    fn what_is_written_into_a_record_that_is_not_wanted_is_not_even_parsed() {
+        let mapping = configured(&[("input.post", "/payload"), ("input.select./event", "update")]);
+        let not_json =
+            |event: &str| mapping.decode(Some(format!(r#"{{"event":"{event}","payload":"{{"}}"#).as_bytes()));
+        assert_eq!(not_json("delete"), Ok(Decoded::NotSelected));
+        assert_eq!(not_json("update").expect_err("not JSON").class, "not_json");
     }
 
     proptest! {

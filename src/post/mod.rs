@@ -7,6 +7,7 @@ mod decode;
 mod event_time;
 mod html;
 mod pointer;
+mod select;
 
 use serde_json::{Map, Value};
 
@@ -32,12 +33,20 @@ pub struct Post {
     pub extra: Map<String, Value>,
 }
 
+impl Post {
+    /// The first `limit` bytes of the text at most, ending at a character boundary.
+    #[must_use]
+    pub fn head(&self, limit: usize) -> &str {
+        &self.text[..self.text.floor_char_boundary(limit)]
+    }
+}
+
 /// What a record turned out to be.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decoded {
     /// A post.
     Post(Post),
-    /// Valid JSON that `input.select` does not want: counted, not published.
+    /// A record that `input.select` does not want: counted, not published.
     NotSelected,
 }
 
@@ -49,4 +58,25 @@ pub struct BadInput {
     pub class: &'static str,
     /// What was found and what would be right.
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_at_a_character_boundary() {
+        for (text, limit, head) in [("abc", 10, "abc"), ("abc", 3, "abc"), ("ab😀", 5, "ab"), ("😀", 3, "")] {
+            let post = Post {
+                id: None,
+                text: text.to_owned(),
+                created_at: None,
+                lang: None,
+                author: None,
+                platform: None,
+                extra: Map::new(),
+            };
+            assert_eq!(post.head(limit), head, "{text} {limit}");
+        }
+    }
 }

@@ -21,6 +21,11 @@ impl Pointer {
         &self.text
     }
 
+    /// Whether it points at nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
     /// The value it points at.
     pub(super) fn find<'a>(&self, json: &'a Value) -> Option<&'a Value> {
         if self.tokens.is_empty() {

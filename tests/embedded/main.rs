@@ -12,4 +12,5 @@ mod commands;
 mod labelling;
 mod model_faults;
 mod page;
+mod presets;
 mod rig;
