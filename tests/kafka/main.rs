@@ -14,6 +14,7 @@ mod bench;
 mod broker_faults;
 mod check;
 mod control;
+mod cpu;
 mod kills;
 mod membership;
 mod memory;

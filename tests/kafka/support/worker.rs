@@ -213,6 +213,16 @@ impl Worker {
         let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
         Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
     }
+
+    /// Processor time that it has used, of all its threads; Linux only.
+    pub(crate) fn processor_time(&self) -> Option<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).ok()?;
+        // utime and stime are the 14th and 15th field; the second one, the name, may hold spaces.
+        let mut ticks = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+        let [user, system] = [ticks.next()?, ticks.next()?].map(|ticks| ticks.parse::<u64>().ok());
+        // Linux tells in hundredths of a second, whatever the kernel's own tick is.
+        Some(Duration::from_millis(10 * (user? + system?)))
+    }
 }
 
 impl Drop for Worker {
