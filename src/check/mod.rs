@@ -9,10 +9,10 @@ mod topics;
 
 use std::io;
 
-use self::topics::{Missing, Role, count, grant};
+use self::topics::{Missing, Role, count};
 use crate::config::{Config, Delivery};
 use crate::inference::{self, Bundle};
-use crate::kafka::{BrokerError, GroupFacts, Inspector, TopicFacts};
+use crate::kafka::{BrokerError, GroupFacts, Inspector, TopicFacts, grant};
 
 pub(crate) use self::report::{Report, Verdict};
 

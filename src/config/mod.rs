@@ -5,6 +5,8 @@
 
 mod known;
 mod layers;
+mod librdkafka;
+mod oauth;
 mod problem;
 mod properties;
 pub mod schema;
@@ -20,6 +22,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use layers::environment;
+pub(crate) use librdkafka::words as librdkafka_words;
+pub use oauth::OAuth;
 pub use problem::{ConfigErrors, Problem};
 pub use properties::Properties;
 pub use units::{Bytes, Span};
@@ -227,6 +231,8 @@ pub struct Kafka {
     pub request_deadline: Span,
     /// How often the identity of the input topics is compared with the committed one.
     pub topic_check_interval: Span,
+    /// Where the token of SASL OAUTHBEARER comes from.
+    pub oauth: OAuth,
     /// Any other librdkafka property, dotted keys or nested tables; `<secret>_file` reads a secret from a file.
     pub properties: Properties,
 }
