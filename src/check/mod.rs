@@ -180,7 +180,14 @@ fn check_group(config: &Config, inspector: &Inspector, report: &mut Report<'_>) 
         Ok(facts) => judge_group(config, &facts)
             .into_iter()
             .try_for_each(|(verdict, found)| report.line(verdict, "group", &found)),
-        Err(error) => report.line(Verdict::Wrong, "group", &format!("{}: {error}", config.kafka.group)),
+        Err(error) => {
+            let group = &config.kafka.group;
+            report.line(Verdict::Wrong, "group", &format!("{group}: {error}"))?;
+            if error.is_unauthorized() {
+                report.remedy(&grant(config, "Read", "group", group))?;
+            }
+            Ok(())
+        }
     }
 }
 

@@ -80,7 +80,7 @@ pub(super) fn check(kafka: &Kafka) -> Vec<Problem> {
         ),
         (Some((_, MECHANISM)), Some(_)) | (_, None) => {}
         (other, Some(source)) => {
-            let found = other.map_or("is not set".into(), |(key, mechanism)| format!("has {key} = {mechanism}"));
+            let found = if other.is_some() { "names another mechanism" } else { "names no mechanism" };
             refuse(
                 source,
                 format!("is for OAUTHBEARER, but kafka.properties {found}; set sasl.mechanisms = OAUTHBEARER"),
@@ -134,11 +134,12 @@ fn mechanism_problems(kafka: &Kafka) -> Vec<Problem> {
     let list = MECHANISMS.join(", ");
     match mechanism(kafka) {
         Some((key, name)) if !MECHANISMS.contains(&name) => refuse(key, format!("must be one of {list}")),
+        // The value is not repeated: a mistake may have put anything there.
         Some((key, _)) if !protocol.starts_with("sasl_") => {
-            refuse(key, format!("has no effect with security.protocol = {protocol}; set that to sasl_ssl"));
+            refuse(key, "has no effect unless security.protocol is sasl_ssl (or sasl_plaintext)".into());
         }
         None if protocol.starts_with("sasl_") => {
-            refuse("sasl.mechanisms", format!("must be set, because security.protocol is {protocol}: one of {list}"));
+            refuse("sasl.mechanisms", format!("must be set, because security.protocol wants SASL: one of {list}"));
         }
         _ => {}
     }

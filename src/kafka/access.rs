@@ -64,7 +64,7 @@ impl Access {
         Link { quiet: true, ..self.link() }
     }
 
-    /// A producer, or a client for questions.
+    /// A producer.
     pub(crate) fn producer<C: ProducerContext>(
         &self,
         settings: &ClientConfig,
@@ -73,6 +73,13 @@ impl Access {
         let producer: BaseProducer<C> = settings.create_with_context(context)?;
         self.admit(producer.client())?;
         Ok(producer)
+    }
+
+    /// A client for questions, which hears why it does not get in.
+    pub(crate) fn enquirer(&self) -> Result<BaseProducer<Link>, BrokerError> {
+        let mut settings = self.settings();
+        settings.set_log_level(RDKafkaLogLevel::Info);
+        self.producer(&settings, self.quiet_link())
     }
 
     /// A consumer.
@@ -113,18 +120,8 @@ impl Link {
     pub(crate) fn heard(&self) -> Option<Complaint> {
         self.heard.lock().ok()?.clone()
     }
-}
 
-impl ClientContext for Link {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client::log(if self.quiet { RDKafkaLogLevel::Debug } else { level }, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        client::log_error(&error, reason);
-        let complaint = self.door.complaint(error.rdkafka_error_code(), reason);
+    fn hear(&self, complaint: Complaint) {
         let Ok(mut heard) = self.heard.lock() else { return };
         if !complaint.is_worse_than(heard.as_ref()) {
             return;
@@ -134,6 +131,23 @@ impl ClientContext for Link {
             tracing::error!("{complaint}");
         }
         *heard = Some(complaint);
+    }
+}
+
+impl ClientContext for Link {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client::log(if self.quiet { RDKafkaLogLevel::Debug } else { level }, facility, message);
+        // A connection that ends before it was of use is told here only.
+        if facility == "FAIL" {
+            self.hear(self.door.complaint(None, message.split_once("]: ").map_or(message, |(_, words)| words)));
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        client::log_error(&error, reason);
+        self.hear(self.door.complaint(error.rdkafka_error_code(), reason));
     }
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {

@@ -283,7 +283,7 @@ impl Cluster {
 /// Waits until a broker answers.
 pub(super) fn reach(access: &Access, config: &Config, topic: &str) -> Result<(), ClusterError> {
     let settings = |error: BrokerError| ClusterError::Settings(error.to_string());
-    let client = access.producer(&access.settings(), access.quiet_link()).map_err(settings)?;
+    let client = access.enquirer().map_err(settings)?;
     let answered = access::metadata(&client, Some(topic), config.kafka.request_deadline.0);
     answered.map(drop).map_err(|error| {
         let (brokers, reason) = (config.kafka.brokers.clone(), error.to_string());

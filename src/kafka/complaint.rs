@@ -24,8 +24,10 @@ impl Door {
     /// Reads what librdkafka reports.
     pub(super) fn complaint(&self, code: Option<RDKafkaErrorCode>, reason: &str) -> Complaint {
         let remedy = self.remedy(code, reason);
+        let refused = matches!(code, Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL));
         Complaint {
-            lasting: matches!(code, Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL)),
+            // A broker that wants a client's certificate says so when the connection is in use already.
+            lasting: refused || reason.contains(" alert "),
             summary: code == Some(RDKafkaErrorCode::AllBrokersDown),
             reason: reason.to_owned(),
             remedy,
@@ -62,7 +64,9 @@ impl Door {
                  kafka.properties"
                     .to_owned()
             }
-            _ if has(&["security.protocol"]) => format!(
+            // librdkafka's own advice on these is never printed: it looks for it in the wrong text.
+            _ if has(&["security.protocol", "in state APIVERSION_QUERY"])
+                || (has(&["in state UP"]) && !protocol.starts_with("sasl_")) => format!(
                 "the listener may want TLS or a user: check security.protocol = {protocol} in kafka.properties"
             ),
             _ => return None,
@@ -98,5 +102,64 @@ impl fmt::Display for Complaint {
             Some(remedy) => write!(f, "; {remedy}"),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn door(settings: &[(&str, &str)]) -> Door {
+        let mut config = ClientConfig::new();
+        for (key, value) in settings {
+            config.set(*key, *value);
+        }
+        Door::of(&config)
+    }
+
+    const SSL: Option<RDKafkaErrorCode> = Some(RDKafkaErrorCode::SSL);
+    const AUTHENTICATION: Option<RDKafkaErrorCode> = Some(RDKafkaErrorCode::Authentication);
+
+    #[test]
+    fn each_complaint_names_the_setting_to_look_at() {
+        let scram = door(&[("security.protocol", "SASL_SSL"), ("sasl.mechanism", "SCRAM-SHA-256")]);
+        let oauth = door(&[("security.protocol", "SASL_SSL"), ("sasl.mechanisms", "OAUTHBEARER")]);
+        for (door, code, reason, setting) in [
+            (&scram, AUTHENTICATION, "SASL authentication error: Authentication failed", "sasl.password_file"),
+            (&scram, AUTHENTICATION, "SASL SCRAM-SHA-256 mechanism handshake failed: Broker: …", "sasl.mechanisms"),
+            (&oauth, AUTHENTICATION, "{\"status\":\"invalid_token\"}", "kafka.oauth"),
+            (&scram, SSL, "error:0A000086:SSL routines::certificate verify failed", "ssl.ca.location"),
+            (&scram, None, "Disconnected: closed by peer (after 1ms in state APIVERSION_QUERY)", "security.protocol"),
+            (&door(&[]), None, "Disconnected: closed by peer (after 1ms in state UP)", "security.protocol"),
+            (&scram, None, "SSL routines::ssl/tls alert certificate required", "ssl.certificate.location"),
+            (&scram, SSL, "SSL routines::wrong version number", "security.protocol"),
+            (
+                &scram,
+                None,
+                "Disconnected: might be caused by incorrect security.protocol configuration",
+                "security.protocol",
+            ),
+        ] {
+            let said = door.complaint(code, reason).to_string();
+            assert!(said.starts_with(reason) && said[reason.len()..].contains(setting), "{said}");
+        }
+        let token = "Failed to acquire SASL OAUTHBEARER token: kafka.oauth.token_file: cannot read";
+        assert_eq!(oauth.complaint(AUTHENTICATION, token).to_string(), token, "it names its key itself");
+    }
+
+    #[test]
+    fn the_worst_complaint_is_kept_and_only_what_waiting_does_not_cure_ends_the_wait() {
+        let door = door(&[]);
+        let down = door.complaint(Some(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
+        let refused = door.complaint(None, "Connect to b:1 failed: Connection refused");
+        let plain = door.complaint(None, "Disconnected: check security.protocol");
+        let denied = door.complaint(AUTHENTICATION, "SASL authentication error");
+        let alert = door.complaint(None, "tlsv13 alert certificate required");
+        assert!(down.is_worse_than(None));
+        for pair in [&down, &refused, &plain, &denied].windows(2) {
+            assert!(pair[1].is_worse_than(Some(pair[0])) && !pair[0].is_worse_than(Some(pair[1])), "{pair:?}");
+        }
+        assert!(!denied.is_worse_than(Some(&denied)), "told once");
+        assert_eq!([down, refused, plain, denied, alert].map(|heard| heard.lasting), [false, false, false, true, true]);
     }
 }

@@ -76,7 +76,7 @@ impl Inspector {
     pub(crate) fn new(config: &Config) -> Result<Self, BrokerError> {
         let access = Access::new(config).map_err(|error| BrokerError::local(&error.to_string()))?;
         let admin = access.admin()?;
-        let client = access.producer(&access.settings(), access.quiet_link())?;
+        let client = access.enquirer()?;
         let timeout = config.kafka.request_deadline.0.min(PATIENCE);
         Ok(Self { access, admin, client, config: config.clone(), timeout })
     }
@@ -146,10 +146,15 @@ impl Inspector {
             client_id: member.client_id().to_owned(),
             host: member.client_host().trim_start_matches('/').to_owned(),
         };
+        // Whoever may read may also describe: where that is refused, so is the other. Old brokers tell nothing.
+        let permissions = match native::group_permissions(self.client.client(), group, self.timeout) {
+            Err(error) if error.is_unauthorized() => return Err(error),
+            told => told.unwrap_or_default(),
+        };
         Ok(GroupFacts {
             state: found.map_or("", |found| found.state()).to_owned(),
             members: found.map(|found| found.members().iter().map(member).collect()).unwrap_or_default(),
-            permissions: native::group_permissions(self.client.client(), group, self.timeout).unwrap_or_default(),
+            permissions,
         })
     }
 

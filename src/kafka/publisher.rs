@@ -218,9 +218,18 @@ impl Publisher {
         let first = deliveries.first_failure.lock().ok().and_then(|first| *first);
         Err(match first {
             Some(code) if is_permanent(code) => self.give_up(BrokerError::of_code(code), true),
+            Some(RDKafkaErrorCode::PurgeQueue) if self.open => Broken::Dead(self.cause_of_purge()),
             Some(code) => Broken::Dead(BrokerError::of_code(code)),
             None => Broken::Dead(BrokerError::local("fewer records were acknowledged than sent")),
         })
+    }
+
+    /// Why librdkafka threw away what was sent: the transaction has failed, and every call that it takes says why. This
+    /// one does nothing else, whatever state the transaction is in.
+    fn cause_of_purge(&self) -> BrokerError {
+        let cause = self.producer.begin_transaction().err().map(BrokerError::from);
+        let cause = cause.filter(|error| error.code != Some(RDKafkaErrorCode::State));
+        cause.unwrap_or_else(|| BrokerError::of_code(RDKafkaErrorCode::PurgeQueue))
     }
 
     /// Commits the batch with the offsets that cover it, fenced by the consumer's membership. `batch` is noted

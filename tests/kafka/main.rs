@@ -19,4 +19,5 @@ mod memory;
 mod oracle;
 mod positions;
 mod rig;
+mod security;
 mod targets;

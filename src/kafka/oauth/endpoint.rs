@@ -91,6 +91,7 @@ impl Endpoint {
         let secret = secret.strip_suffix('\n').unwrap_or(&secret);
         let secret = secret.strip_suffix('\r').unwrap_or(secret);
         let credentials = format!("{}:{}", form_encoded(&self.client_id), form_encoded(secret));
+        let credentials = BASE64_STANDARD.encode(credentials);
         let mut form = vec![("grant_type", "client_credentials")];
         if !self.scope.is_empty() {
             form.push(("scope", &self.scope));
@@ -98,16 +99,16 @@ impl Endpoint {
         let request = self
             .agent
             .post(&self.url)
-            .header("authorization", format!("Basic {}", BASE64_STANDARD.encode(credentials)))
+            .header("authorization", format!("Basic {credentials}"))
             .header("accept", "application/json");
         let mut response = request.send_form(form).map_err(|error| self.unanswered(&error))?;
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(MOST).read_to_string();
         let body = body.map_err(|error| self.unanswered(&error))?;
-        self.read(status, &body, secret)
+        self.read(status, &body, &[&credentials, secret])
     }
 
-    fn read(&self, status: u16, body: &str, secret: &str) -> Result<Granted, TokenError> {
+    fn read(&self, status: u16, body: &str, secrets: &[&str]) -> Result<Granted, TokenError> {
         let refuse = |key, reason: String| Err(TokenError::new(key, reason));
         let url = &self.url;
         let Ok(reply) = serde_json::from_str::<Reply>(body) else {
@@ -129,7 +130,7 @@ impl Endpoint {
                 let error = reply.error.unwrap_or_else(|| "no reason given".to_owned());
                 let more = reply.error_description.map(|more| format!(", {more}")).unwrap_or_default();
                 // A server that repeats what it was sent must not make us repeat it.
-                let said = format!("{error}{more}").replace(secret, "…");
+                let said = secrets.iter().fold(format!("{error}{more}"), |said, secret| said.replace(secret, "…"));
                 match (status, error.as_str()) {
                     (401, _) | (_, "invalid_client" | "unauthorized_client") => refuse(
                         CLIENT,
@@ -216,8 +217,8 @@ mod tests {
 
     #[test]
     fn a_grant_is_read_whatever_type_its_lifetime_has() {
-        let granted = |body: &str| endpoint().read(200, body, "s").map(|granted| (granted.token, granted.lifetime));
-        let five = Some(Duration::from_secs(300));
+        let granted = |body: &str| endpoint().read(200, body, &["s"]).map(|granted| (granted.token, granted.lifetime));
+        let five = Some(Duration::from_mins(5));
         assert_eq!(granted(r#"{"access_token":"t","expires_in":300,"token_type":"Bearer"}"#), Ok(("t".into(), five)));
         assert_eq!(granted(r#"{"access_token":"t","expires_in":"300"}"#), Ok(("t".into(), five)));
         assert_eq!(granted(r#"{"access_token":"t"}"#), Ok(("t".into(), None)));
@@ -226,11 +227,14 @@ mod tests {
     #[test]
     fn a_refusal_names_the_key_at_fault_and_no_secret() {
         let refused = |status, body: &str| {
-            let error = endpoint().read(status, body, "hunter2").err().expect("refused");
-            assert!(!error.to_string().contains("hunter2"), "{error}");
+            let error = endpoint().read(status, body, &["aHVudGVyMg", "hunter2"]).err().expect("refused");
+            assert!(["hunter2", "aHVudGVyMg"].iter().all(|secret| !error.to_string().contains(secret)), "{error}");
             error.key
         };
-        assert_eq!(refused(401, r#"{"error":"invalid_client","error_description":"bad secret hunter2"}"#), CLIENT);
+        assert_eq!(
+            refused(401, r#"{"error":"invalid_client","error_description":"bad secret hunter2, Basic aHVudGVyMg"}"#),
+            CLIENT
+        );
         assert_eq!(refused(400, r#"{"error":"unauthorized_client"}"#), CLIENT);
         assert_eq!(refused(400, r#"{"error":"invalid_scope"}"#), "kafka.oauth.scope");
         assert_eq!(refused(503, r#"{"error":"hunter2"}"#), ENDPOINT);
