@@ -130,7 +130,10 @@ fn a_mechanism_that_the_listener_lacks_is_named() {
 fn an_authority_that_did_not_sign_the_broker_is_named() {
     let cluster = Cluster::shared();
     let strange = cluster.write("other.pem", &Authority::new("stranger").pem());
-    names(&refusal(Way::Plain, &[("kafka.properties.ssl.ca.location", &strange)], 1), &["ssl.ca.location"]);
+    names(
+        &refusal(Way::Plain, &[("kafka.properties.ssl.ca.location", &strange)], 1),
+        &["is not trusted: ssl.ca.location in kafka.properties"],
+    );
 }
 
 #[test]
@@ -149,14 +152,17 @@ fn a_missing_or_strange_client_certificate_is_named() {
         &[("kafka.brokers", &cluster.mutual_address()), ("kafka.properties.security.protocol", "sasl_ssl")],
         1,
     );
-    names(&bare, &["ssl.certificate.location"]);
+    names(&bare, &["check ssl.certificate.location and ssl.key.location in kafka.properties"]);
     let (certificate, key) = Authority::new("stranger").issue("cert-user", Some(cluster::KEY_PASSWORD));
     let (certificate, key) = (cluster.write("strange.crt", &certificate), cluster.write("strange.key", &key));
     let strange = [
         ("kafka.properties.ssl.certificate.location", certificate.as_str()),
         ("kafka.properties.ssl.key.location", &key),
     ];
-    names(&refusal(Way::Certificate, &strange, 1), &["ssl.certificate.location", "ssl.key.location"]);
+    names(
+        &refusal(Way::Certificate, &strange, 1),
+        &["check ssl.certificate.location and ssl.key.location in kafka.properties"],
+    );
 }
 
 #[test]

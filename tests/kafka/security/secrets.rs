@@ -11,11 +11,14 @@ use crate::support::posts;
 use crate::support::stage::{Layout, Stage};
 use crate::support::worker::Launch;
 
+/// A secret that opens nothing, and may be printed as little: it is a typing error away from one that does.
+const WRONG: &str = "wrong-guess-99";
+
 /// What may not be printed: whole words, and of a file every line that is long enough to be telling.
 fn secrets(cluster: &Cluster) -> Vec<String> {
-    let basic = openssl::base64::encode_block(format!("{}:{CLIENT_SECRET}", super::issuer::CLIENT).as_bytes());
-    let mut secrets: Vec<String> =
-        [PASSWORD, CLIENT_SECRET, KEY_PASSWORD, &basic, "wrong-guess-99"].map(str::to_owned).to_vec();
+    let basic = |secret: &str| openssl::base64::encode_block(format!("{}:{secret}", super::issuer::CLIENT).as_bytes());
+    let words = [PASSWORD, CLIENT_SECRET, KEY_PASSWORD, WRONG, &basic(CLIENT_SECRET), &basic(WRONG)];
+    let mut secrets: Vec<String> = words.map(str::to_owned).to_vec();
     for file in ["client.key", "token", "token.command", "secret.token"] {
         let text = std::fs::read_to_string(Path::new(&cluster.file(file))).unwrap_or_default();
         // The last part of a token is its signature; without it the rest opens no door.
@@ -62,18 +65,18 @@ fn no_secret_is_printed_by_a_worker_that_gets_in() {
 #[test]
 fn no_secret_is_printed_by_a_worker_that_is_kept_out() {
     let cluster = Cluster::shared();
-    let wrong = cluster.write("wrong.guess", "wrong-guess-99");
+    let wrong = cluster.write("wrong.guess", WRONG);
     let foreign = super::authority::Authority::new("stranger").token("token-user", 600);
     let foreign = cluster.write("secret.token", &foreign);
-    let key = ("kafka.properties.ssl.key.password", "wrong-guess-99");
+    let key = ("kafka.properties.ssl.key.password", WRONG);
     for (way, (setting, value)) in [
         (Way::Plain, ("kafka.properties.sasl.password_file", wrong.as_str())),
         (Way::Scram256, ("kafka.properties.sasl.password_file", &wrong)),
         (Way::TokenFile, ("kafka.oauth.token_file", &foreign)),
         (Way::TokenEndpoint, ("kafka.oauth.client_secret_file", &wrong)),
         (Way::Certificate, key),
-        (Way::Plain, ("kafka.properties.sasl.passwrod", "wrong-guess-99")),
-        (Way::Plain, ("kafka.properties.security.protocol", "wrong-guess-99")),
+        (Way::Plain, ("kafka.properties.sasl.passwrod", WRONG)),
+        (Way::Plain, ("kafka.properties.security.protocol", WRONG)),
     ] {
         let launch = loud(Launch::new("kept-out").set("admin.listen", "").hash_classifier(Duration::ZERO));
         let launch = with(launch, &cluster.settings(way)).set(setting, value);
