@@ -107,7 +107,7 @@ impl Cluster {
         let admin = access.admin().map_err(|error| ClusterError::Settings(error.to_string()))?;
         let embedded = is_embedded(admin.inner(), timeout);
         if !embedded {
-            let missing = permissions::missing(admin.inner(), config, timeout);
+            let missing = permissions::missing(admin.inner(), config);
             if !missing.is_empty() {
                 return Err(ClusterError::Denied(list(&missing)));
             }
@@ -244,9 +244,7 @@ impl Cluster {
             return list(&[Missing::transactional_ids(&self.config)]);
         }
         let missing = match self.access.admin() {
-            Ok(admin) if !self.embedded => {
-                permissions::missing(admin.inner(), &self.config, self.config.kafka.request_deadline.0)
-            }
+            Ok(admin) if !self.embedded => permissions::missing(admin.inner(), &self.config),
             _ => Vec::new(),
         };
         if missing.is_empty() {

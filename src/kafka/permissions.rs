@@ -9,6 +9,9 @@ use super::BrokerError;
 use super::native::{self, Permissions};
 use crate::config::Config;
 
+/// A broker that does not answer such a question soon does not know how to: the answer is a help, no condition.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A permission that this user lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Missing {
@@ -44,7 +47,8 @@ impl Missing {
 
 /// What the broker says that this user may not do with topics and group, as far as it tells. Asks nothing of the
 /// embedded broker, which knows no users.
-pub(super) fn missing<C: ClientContext>(client: &Client<C>, config: &Config, timeout: Duration) -> Vec<Missing> {
+pub(super) fn missing<C: ClientContext>(client: &Client<C>, config: &Config) -> Vec<Missing> {
+    let timeout = config.kafka.request_deadline.0.min(PATIENCE);
     let inputs = config.input.topics.iter().map(|topic| ("Read", "topic", topic.as_str(), "input.topics"));
     let needed = inputs.chain([
         ("Write", "topic", config.output.topic.as_str(), "output.topic"),

@@ -78,7 +78,7 @@ impl Lane {
                 self.shared.metrics.transaction(result);
                 let partitions = ends.into_keys().collect();
                 self.uncertain = Some(Uncertain { batch: self.batch, partitions, tally });
-                Some(Ended::Renew(error))
+                Some(if self.is_denied(&error) { Ended::Denied(error) } else { Ended::Renew(error) })
             }
         }
     }

@@ -65,11 +65,11 @@ impl Authority {
         let now = jiff::Timestamp::now().as_second();
         let header = json!({"alg": "RS256", "typ": "JWT", "kid": KEY_ID});
         let claims = json!({"iss": ISSUER, "aud": AUDIENCE, "sub": principal, "iat": now - 1, "exp": now + seconds, "scope": "kafka"});
-        let signed =
+        let content =
             format!("{}.{}", url_encoded(header.to_string().as_bytes()), url_encoded(claims.to_string().as_bytes()));
         let mut signer = Signer::new(MessageDigest::sha256(), &self.key).expect("an RSA key signs");
-        let signature = signer.sign_oneshot_to_vec(signed.as_bytes()).expect("an RSA key signs");
-        format!("{signed}.{}", url_encoded(&signature))
+        let signature = signer.sign_oneshot_to_vec(content.as_bytes()).expect("an RSA key signs");
+        format!("{content}.{}", url_encoded(&signature))
     }
 }
 

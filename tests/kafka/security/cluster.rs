@@ -1,4 +1,4 @@
-//! One broker with every way in: SASL_SSL with four mechanisms, with one only, and TLS with client certificates.
+//! One broker with every way in: SASL over TLS with four mechanisms, with one only, and TLS with client certificates.
 //! Its PLAINTEXT listener is the test's own; who comes there may do everything.
 
 use std::fs;

@@ -73,7 +73,12 @@ fn everything(worker: &mut Worker) -> String {
     worker.wait_for_line(DEADLINE, "its last words", |line| {
         line.as_str().is_some_and(|line| line.starts_with("error: "))
     });
-    worker.lines(|_| true).iter().map(|line| format!("{line}\n")).collect()
+    written(worker)
+}
+
+/// What a worker has written so far.
+fn written(worker: &Worker) -> String {
+    worker.lines(|_| true).iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn names(said: &[String; 2], words: &[&str]) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use moodstream::config::Config;
 
 use super::cluster::{CLIENT_SECRET, Cluster, KEY_PASSWORD, PASSWORD, Way, with};
-use super::{DEADLINE, END, everything};
+use super::{DEADLINE, END, everything, written};
 use crate::support::posts;
 use crate::support::stage::{Layout, Stage};
 use crate::support::worker::Launch;
@@ -52,7 +52,7 @@ fn no_secret_is_printed_by_a_worker_that_gets_in() {
         let launch = loud(with(stage.worker("silent"), &cluster.settings(way)));
         let worker = launch.start();
         stage.wait_until_done(DEADLINE);
-        let said: String = worker.lines(|_| true).iter().map(|line| format!("{line}\n")).collect();
+        let said = written(&worker);
         assert!(said.contains("TRACE") && said.contains("librdkafka"), "it is not loud: {said}");
         assert_silent(&said, cluster, &format!("a worker by {way:?}"));
         worker.stop();
