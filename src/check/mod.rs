@@ -39,10 +39,13 @@ pub(crate) async fn check(config: &Config, create: bool, report: &mut Report<'_>
         }
         Err(error) => {
             let tried = &config.kafka.brokers;
-            let found = format!(
-                "no broker of kafka.brokers = \"{tried}\" answers: {error}; check the address, that it \
-                is up, and security.protocol in kafka.properties"
-            );
+            let found = if inspector.is_kept_out() {
+                format!("the brokers of kafka.brokers = \"{tried}\" do not let this user in: {error}")
+            } else {
+                format!(
+                    "no broker of kafka.brokers = \"{tried}\" answers: {error}; check the address and that it is up"
+                )
+            };
             report.line(Verdict::Wrong, "brokers", &found)?;
             return leave_out(report, &["topics", "transactions", "group"], "no broker answers");
         }

@@ -81,6 +81,11 @@ impl Inspector {
         Ok(Self { access, admin, client, config: config.clone(), timeout })
     }
 
+    /// Whether the brokers have refused this client for a reason that waiting does not cure.
+    pub(crate) fn is_kept_out(&self) -> bool {
+        self.client.context().heard().is_some_and(|heard| heard.lasting)
+    }
+
     /// The cluster's id and brokers.
     pub(crate) fn brokers(&self) -> Result<Brokers, BrokerError> {
         let metadata = metadata(&self.client, None, self.timeout)?;
