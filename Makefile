@@ -20,6 +20,11 @@ setup: ## name what this machine lacks, and how to install it
 onnxruntime: ## fetch ONNX Runtime's library, once, verified (GPU=1 for CUDA)
 	@tools/fetch-onnxruntime.sh $(if $(GPU),--gpu)
 
+.PHONY: gpu
+gpu: ## fetch ONNX Runtime's CUDA build and the CUDA libraries it needs, verified (1.4 GB)
+	@tools/fetch-onnxruntime.sh --gpu
+	@tools/fetch-cuda.sh
+
 .PHONY: build
 build: setup ## release build: target/release/moodstream
 	$(CARGO) build --release --locked
@@ -60,10 +65,22 @@ soak: setup onnxruntime ## the long proofs against a real broker (an hour or so)
 	$(CARGO) test --release --locked --features fault-injection --test soak -- --nocapture
 
 .PHONY: bench
-bench: build onnxruntime ## pipeline and lane benchmarks against a local broker
+bench: build onnxruntime python-worker ## speed, latency and memory against a local broker, with the Python worker beside
 	@tools/check-prerequisites.sh --real-broker
 	@tools/fetch-kafka.sh
 	@tools/bench.sh
+
+.PHONY: micro-bench
+micro-bench: ## criterion benchmarks of tokenize, micro-batch, decode, encode
+	$(CARGO) bench --locked --bench '*'
+
+.PHONY: python-worker
+python-worker: .deps/python-worker/ready ## the environment of `moodstream bench --against python`
+
+.deps/python-worker/ready: tools/python-worker/requirements.txt
+	python3 -m venv .deps/python-worker
+	.deps/python-worker/bin/pip install --disable-pip-version-check --quiet -r $<
+	touch $@
 
 .PHONY: schemas
 schemas: ## write schemas/ and docs/metrics.md anew from the code (tests compare them)

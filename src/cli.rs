@@ -12,12 +12,14 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Config, ConfigErrors};
+use crate::files::Refused;
 
 const TOP_HELP: &str = "\
 First steps:
   moodstream demo                      watch posts being labelled, no Kafka needed
   moodstream check --topic posts       see whether everything is in place
   moodstream run --topic posts         label the topic posts into posts.emotions
+  moodstream label posts.jsonl         label a file, no Kafka needed
 
 Settings come from built-in defaults, then the file given by --config, then environment variables
 (MOODSTREAM__KAFKA__BROKERS is kafka.brokers), then flags; later ones win.
@@ -77,6 +79,18 @@ pub enum Command {
         "Exit codes: 0 all is right, 1 something is wrong, 2 wrong use or configuration."
     ))]
     Check(CheckArgs),
+    /// Label files of JSON lines, without any broker.
+    ///
+    /// Every line ends in exactly one place: labelled or skipped posts in the output, lines that cannot be labelled
+    /// in the rejects with the reason and their bytes; lines that input.select leaves out and blank lines are
+    /// counted. Order is kept. Inputs may be gzip or zstd, told by their contents; outputs are compressed when
+    /// their name ends in .gz or .zst. A file has its name only once it is whole.
+    #[command(after_help = concat!(
+        "Example:\n  moodstream label posts-*.jsonl.gz --out labelled.jsonl.zst\n",
+        "  zstdcat archive.zst | moodstream label - --rejects rejects.jsonl | jq -c .labels\n\n",
+        "Exit codes: 0 done, rejects or not, 1 failed at work, 2 wrong use or configuration."
+    ))]
+    Label(LabelArgs),
     /// Send JSON lines to a topic.
     ///
     /// Each line becomes one record, sent as it stands, keyed by the post's id (input.fields.id) if it
@@ -90,9 +104,16 @@ pub enum Command {
     /// Work with a model bundle.
     #[command(subcommand)]
     Model(ModelCommand),
-    /// Measure, and print the figures.
-    #[command(subcommand)]
-    Bench(BenchCommand),
+    /// Measure on a real broker: the whole pipeline against the model alone, or a part.
+    ///
+    /// Without a subcommand: baseline, pipeline, baseline, in one run. The baseline is ONNX Runtime alone on the
+    /// same texts, tokenized, sorted and cut beforehand. Makes topics and groups of its own and removes them.
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    #[command(after_help = concat!(
+        "Example:\n  moodstream bench posts.jsonl --brokers localhost:9092 --against python --json figures.json\n\n",
+        "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."
+    ))]
+    Bench(BenchArgs),
     /// Print a JSON schema.
     #[command(after_help = concat!("Example:\n  moodstream schema config > config.schema.json\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
     Schema {
@@ -164,6 +185,27 @@ pub struct DemoArgs {
     pub out: Option<PathBuf>,
 }
 
+/// Options of `label`.
+#[derive(Debug, Args)]
+pub struct LabelArgs {
+    /// Files of JSON lines, labelled one after the other; - reads standard input.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// File for the labelled posts; - is standard output, also when not given.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// File for the lines that cannot be labelled; when not given, and if there are any, one beside the output
+    /// (out.rejects.jsonl), or moodstream.rejects.jsonl here.
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+    /// Replace files that are there already.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Directory of the model (model.path).
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<String>,
+}
+
 /// Options of `produce`.
 #[derive(Debug, Args)]
 pub struct ProduceArgs {
@@ -211,17 +253,74 @@ pub enum ModelCommand {
     },
 }
 
-/// What to measure.
+/// Options of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// JSON lines with posts; texts seen before are left out.
+    #[arg(value_name = "FILE", required = true)]
+    pub input: Option<PathBuf>,
+    /// The whole pipeline.
+    #[command(flatten)]
+    pub pipeline: BenchPipelineArgs,
+    /// A part.
+    #[command(subcommand)]
+    pub command: Option<BenchCommand>,
+}
+
+/// A part to measure.
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
-    /// Measure one lane on a real broker with a classifier that does nothing.
+    /// Measure `label` against the model alone, as a ratio in one run. No broker is needed.
     ///
-    /// Makes topics and a group of its own.
+    /// The model alone, `label` from a file to a file, the model alone again.
+    #[command(after_help = concat!("Example:\n  moodstream bench label posts.jsonl --seconds 60\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
+    Label(BenchLabelArgs),
+    /// Measure one lane with a classifier that does nothing.
     #[command(after_help = concat!("Example:\n  moodstream bench lane posts.jsonl --posts 500000 --batch 4096\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
     Lane(BenchLaneArgs),
-    /// Measure the whole pipeline against the model alone, as a ratio in one run.
-    #[command(after_help = concat!("Example:\n  moodstream bench pipeline posts.jsonl --seconds 30\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
-    Pipeline(BenchPipelineArgs),
+    /// Measure the time from producing a post to its committed label, at low load.
+    #[command(after_help = concat!("Example:\n  moodstream bench latency posts.jsonl --rate 10 --seconds 120\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
+    Latency(BenchLatencyArgs),
+    /// Measure the peak resident memory on a large backlog.
+    #[command(after_help = concat!("Example:\n  moodstream bench memory posts.jsonl --posts 1000000\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
+    Memory(BenchMemoryArgs),
+}
+
+/// What every measurement on a broker takes.
+#[derive(Debug, Args)]
+pub struct BenchCommon {
+    /// File for the figures as JSON; overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Brokers, host:port separated by commas (kafka.brokers).
+    #[arg(long, value_name = "HOST:PORT")]
+    pub brokers: Option<String>,
+    /// Directory of the model (model.path).
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<String>,
+}
+
+impl BenchCommon {
+    fn settings(&self) -> Vec<(&'static str, Option<String>)> {
+        vec![("kafka.brokers", self.brokers.clone()), ("model.path", self.model.clone())]
+    }
+}
+
+/// Options of `bench label`.
+#[derive(Debug, Args)]
+pub struct BenchLabelArgs {
+    /// JSON lines with posts; texts seen before are left out.
+    #[arg(value_name = "FILE")]
+    pub input: PathBuf,
+    /// How long to measure each of the three, about.
+    #[arg(long, value_name = "N", default_value = "60")]
+    pub seconds: NonZeroU32,
+    /// File for the figures as JSON; overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Directory of the model (model.path).
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<String>,
 }
 
 /// Options of `bench lane`.
@@ -230,6 +329,9 @@ pub struct BenchLaneArgs {
     /// JSON lines with posts; texts seen before are left out.
     #[arg(value_name = "FILE")]
     pub input: PathBuf,
+    /// What every measurement takes.
+    #[command(flatten)]
+    pub common: BenchCommon,
     /// Posts to label.
     #[arg(long, value_name = "N", default_value = "500000")]
     pub posts: NonZeroU64,
@@ -239,23 +341,64 @@ pub struct BenchLaneArgs {
     /// Tokenize the texts too.
     #[arg(long)]
     pub tokenize: bool,
-    /// Brokers, host:port separated by commas (kafka.brokers).
-    #[arg(long, value_name = "HOST:PORT")]
-    pub brokers: Option<String>,
 }
 
-/// Options of `bench pipeline`.
+/// Options of `bench` itself.
 #[derive(Debug, Args)]
 pub struct BenchPipelineArgs {
+    /// What every measurement takes.
+    #[command(flatten)]
+    pub common: BenchCommon,
+    /// How long to measure each.
+    #[arg(long, value_name = "N", default_value = "60")]
+    pub seconds: NonZeroU32,
+    /// Another worker to measure in the same run.
+    #[arg(long, value_enum)]
+    pub against: Option<Opponent>,
+    /// Python interpreter of that worker, see `make python-worker`.
+    #[arg(long, value_name = "FILE", default_value = ".deps/python-worker/bin/python", requires = "against")]
+    pub python: PathBuf,
+}
+
+/// Workers that can be measured against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Opponent {
+    /// A careful one in Python: confluent-kafka, exactly once, the same runtime and sessions.
+    Python,
+}
+
+/// Options of `bench latency`.
+#[derive(Debug, Args)]
+pub struct BenchLatencyArgs {
     /// JSON lines with posts; texts seen before are left out.
     #[arg(value_name = "FILE")]
     pub input: PathBuf,
-    /// How long to measure each of the two.
-    #[arg(long, value_name = "N", default_value = "20")]
+    /// What every measurement takes.
+    #[command(flatten)]
+    pub common: BenchCommon,
+    /// Posts a second, at random moments.
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub rate: NonZeroU32,
+    /// How long to measure.
+    #[arg(long, value_name = "N", default_value = "60")]
     pub seconds: NonZeroU32,
-    /// Directory of the model (model.path).
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<String>,
+}
+
+/// Options of `bench memory`.
+#[derive(Debug, Args)]
+pub struct BenchMemoryArgs {
+    /// JSON lines with posts; texts seen before are left out.
+    #[arg(value_name = "FILE")]
+    pub input: PathBuf,
+    /// What every measurement takes.
+    #[command(flatten)]
+    pub common: BenchCommon,
+    /// Posts of the backlog.
+    #[arg(long, value_name = "N", default_value = "1000000")]
+    pub posts: NonZeroU64,
+    /// How long the model works on it.
+    #[arg(long, value_name = "N", default_value = "120")]
+    pub seconds: NonZeroU32,
 }
 
 /// Schemas that can be printed.
@@ -263,8 +406,12 @@ pub struct BenchPipelineArgs {
 pub enum SchemaOf {
     /// The configuration file.
     Config,
-    /// A record of the output topic.
+    /// A record of the output topic, or a line of the output of `label`.
     LabelledPost,
+    /// A line of the rejects of `label`.
+    RejectedLine,
+    /// The answer of `/status.json`.
+    Status,
 }
 
 impl Cli {
@@ -282,19 +429,31 @@ impl Cli {
         let mut flags = self.settings.set.clone();
         let more: Vec<(&str, Option<String>)> = match &self.command {
             Command::Run(RunArgs { worker }) | Command::Check(CheckArgs { worker, .. }) => worker.settings(),
-            Command::Produce(ProduceArgs { brokers, .. })
-            | Command::Bench(BenchCommand::Lane(BenchLaneArgs { brokers, .. })) => {
-                vec![("kafka.brokers", brokers.clone())]
-            }
+            Command::Produce(ProduceArgs { brokers, .. }) => vec![("kafka.brokers", brokers.clone())],
+            Command::Bench(bench) => bench.settings(),
             Command::Demo(DemoArgs { model, .. })
-            | Command::Model(ModelCommand::Verify { model })
-            | Command::Bench(BenchCommand::Pipeline(BenchPipelineArgs { model, .. })) => {
+            | Command::Label(LabelArgs { model, .. })
+            | Command::Model(ModelCommand::Verify { model }) => {
                 vec![("model.path", model.clone())]
             }
             Command::Schema { .. } => Vec::new(),
         };
         flags.extend(more.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
         flags
+    }
+}
+
+impl BenchArgs {
+    fn settings(&self) -> Vec<(&'static str, Option<String>)> {
+        match &self.command {
+            None => self.pipeline.common.settings(),
+            Some(BenchCommand::Label(BenchLabelArgs { model, .. })) => vec![("model.path", model.clone())],
+            Some(
+                BenchCommand::Lane(BenchLaneArgs { common, .. })
+                | BenchCommand::Latency(BenchLatencyArgs { common, .. })
+                | BenchCommand::Memory(BenchMemoryArgs { common, .. }),
+            ) => common.settings(),
+        }
     }
 }
 
@@ -314,10 +473,10 @@ impl WorkerFlags {
     }
 }
 
-/// The exit code of an error: 2 for a wrong configuration, else 1. Wrong use is clap's, also 2.
+/// The exit code of an error: 2 for a wrong configuration or wrong files, else 1. Other wrong use is clap's, also 2.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    ExitCode::from(if error.is::<ConfigErrors>() { 2 } else { 1 })
+    ExitCode::from(if error.is::<ConfigErrors>() || error.is::<Refused>() { 2 } else { 1 })
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
@@ -381,7 +540,11 @@ mod tests {
             "produce --topic t - --brokers b:1",
             "bench lane posts.jsonl --brokers b:1",
             "model verify --model m",
-            "bench pipeline posts.jsonl --model m",
+            "bench posts.jsonl --model m",
+            "bench latency posts.jsonl --model m",
+            "bench memory posts.jsonl --model m",
+            "bench label posts.jsonl --model m",
+            "label a.jsonl - --out o.gz --overwrite --model m",
         ] {
             let flags = flags(&format!("moodstream {line}"));
             assert_eq!(flags.len(), 1, "{line}");

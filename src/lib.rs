@@ -8,11 +8,18 @@ pub mod commands;
 mod committed;
 pub mod config;
 pub mod demo;
+mod fate;
 mod fault;
+pub mod files;
 pub mod inference;
 pub mod kafka;
 pub mod labelled;
+mod labeller;
 mod lane;
 pub mod post;
 pub mod telemetry;
 pub mod worker;
+
+/// Tokenizing allocates dozens of times for a post, on several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -12,11 +12,11 @@ use anyhow::Context;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::config::{Config, Exposure};
+use crate::config::Config;
 use crate::inference::Classifier;
 use crate::kafka::Cluster;
 use crate::lane::{Lane, LaneError, Shared};
-use crate::telemetry::{Metrics, Readiness};
+use crate::telemetry::{Lanes, Metrics, Readiness};
 
 /// A lane that has not come round for this long is stuck: the worker is not ready.
 const STUCK: Duration = Duration::from_mins(1);
@@ -70,6 +70,8 @@ pub struct Worker {
     stop: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
     readiness: Readiness,
+    states: Lanes,
+    instance: String,
     shutdown_timeout: Duration,
 }
 
@@ -110,6 +112,8 @@ impl Worker {
             stop: Arc::default(),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
+            states: Lanes::new(config.worker.lanes.get()),
+            instance: cluster.instance().to_owned(),
             shutdown_timeout: config.worker.shutdown_timeout.0,
         };
         let shared = Shared {
@@ -117,6 +121,7 @@ impl Worker {
             cluster: Arc::new(cluster),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
+            lanes: worker.states.clone(),
             key,
             stop: worker.stop.clone(),
         };
@@ -126,6 +131,18 @@ impl Worker {
         }
         metrics.lanes.set(i64::try_from(worker.lanes.len()).unwrap_or(i64::MAX));
         Ok(worker)
+    }
+
+    /// What each lane holds, for as long as it runs.
+    #[must_use]
+    pub fn lanes(&self) -> &Lanes {
+        &self.states
+    }
+
+    /// The instance name that the worker goes by.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        &self.instance
     }
 
     /// Watches the lanes until one ends.
@@ -200,12 +217,7 @@ fn start_lane(
 }
 
 fn read_key(config: &Config) -> Result<Option<Arc<[u8]>>, StartError> {
-    let privacy = &config.privacy;
-    if privacy.text != Exposure::Hash && privacy.author != Exposure::Hash {
-        return Ok(None);
-    }
-    let path = || privacy.key_file.display().to_string();
-    let text = std::fs::read(&privacy.key_file).map_err(|source| StartError::Key { path: path(), source })?;
-    let key = text.strip_suffix(b"\n").unwrap_or(&text);
-    Ok(Some(key.strip_suffix(b"\r").unwrap_or(key).into()))
+    let path = || config.privacy.key_file.display().to_string();
+    let key = config.privacy.key().map_err(|source| StartError::Key { path: path(), source })?;
+    Ok(key.map(Into::into))
 }

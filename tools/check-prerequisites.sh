@@ -1,13 +1,20 @@
 #!/usr/bin/env bash
 # Names what a clone needs and this machine lacks, one line each, with the command that installs it.
 #
-#   tools/check-prerequisites.sh                 Java and Maven may be missing: only a note
-#   tools/check-prerequisites.sh --real-broker   they may not
+#   tools/check-prerequisites.sh                 Java, Maven and a browser may be missing: only a note
+#   tools/check-prerequisites.sh --real-broker   Java and Maven may not
+#   tools/check-prerequisites.sh --browser       a browser may not
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-broker_tools=note
-if [ "${1-}" = --real-broker ]; then broker_tools=missing; fi
+broker_tools=note browser=note
+for option in "$@"; do
+  case "$option" in
+    --real-broker) broker_tools=missing ;;
+    --browser) browser=missing ;;
+    *) echo "check-prerequisites.sh: unknown option '$option'" >&2 && exit 2 ;;
+  esac
+done
 missing=0
 
 # missing|note WHAT DEBIAN MACOS
@@ -15,7 +22,7 @@ missing() {
   missing=$((missing + 1))
   echo "missing: $1. Install it with: $2 (Debian, Ubuntu) or $3 (macOS)" >&2
 }
-note() { echo "note: no $1, so the real-broker tests cannot run here. Install it with: $2 (Debian, Ubuntu) or $3 (macOS)"; }
+note() { echo "note: no $1, so the ${4-real-broker tests} cannot run here. Install it with: $2 (Debian, Ubuntu) or $3 (macOS)"; }
 
 works() { "$@" >/dev/null 2>&1; }
 
@@ -40,5 +47,16 @@ if [ "${java_major:-0}" -lt 17 ]; then
   "$broker_tools" "Java 17 or later (java)" "apt-get install openjdk-17-jre-headless" "brew install openjdk"
 fi
 works mvn --version || "$broker_tools" "Maven (mvn)" "apt-get install maven" "brew install maven"
+
+# The names that tests/embedded/browser.rs looks for.
+has_browser() {
+  local name
+  for name in "${MOODSTREAM_BROWSER-}" chromium-headless-shell chromium chromium-browser google-chrome \
+    google-chrome-stable "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"; do
+    if [ -n "$name" ] && command -v "$name" >/dev/null; then return 0; fi
+  done
+  return 1
+}
+has_browser || "$browser" "Chromium (or MOODSTREAM_BROWSER, its path)" "apt-get install chromium" "brew install --cask chromium" "status page's tests"
 
 if [ "$missing" -gt 0 ]; then exit 1; fi

@@ -116,6 +116,4 @@ echo "$wheel_sha256" >"$work/new/WHEEL_SHA256"
 publish "$work/new" "$folder"
 intact || die "$folder is not what was fetched; remove it and try again"
 echo "onnxruntime: $(library)"
-if [ "$kind" = gpu ]; then
-  echo "onnxruntime: the CUDA provider also needs CUDA 13 and cuDNN 9, which this does not fetch"
-fi
+if [ "$kind" = gpu ]; then echo "onnxruntime: the CUDA provider also needs CUDA 13 and cuDNN 9: tools/fetch-cuda.sh"; fi

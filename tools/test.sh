@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests: all of them where Java and Maven are there, else all but the real-broker tests,
-# and then says so in its last line. MOODSTREAM_REQUIRE_KAFKA=1 makes their absence an error.
+# and then says so in its last line. MOODSTREAM_REQUIRE_KAFKA=1 makes their absence an error. Without a
+# Chromium the status page's tests are left out in the same way; MOODSTREAM_REQUIRE_BROWSER=1 insists.
 # Arguments go to `cargo test`. The soak tests are `make soak`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -36,3 +37,6 @@ export RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
 cargo test --locked --features fault-injection "${selected[@]}" "$@"
 cargo test --locked --features fault-injection --doc "$@"
 if [ -n "$left_out" ]; then echo "left out: $left_out"; fi
+if ! tools/check-prerequisites.sh --browser >/dev/null 2>&1; then
+  echo "left out: the status page's tests in a browser: they need Chromium; make setup tells how to install it"
+fi

@@ -5,14 +5,18 @@ use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use anyhow::Context;
+use serde::Serialize;
 
+use super::machine::Machine;
 use super::rig::{Posts, Rig};
 use crate::config::Config;
 use crate::inference::{Bundle, NullClassifier};
 
 /// What a lane carried.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Serialize)]
 pub struct LaneFigures {
+    /// Where.
+    pub machine: Machine,
     /// Posts measured, the first batches left out.
     pub posts: u64,
     /// Posts per batch at most.
@@ -26,6 +30,7 @@ pub struct LaneFigures {
 impl fmt::Display for LaneFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tokenizing = if self.tokenized { "tokenizing" } else { "no tokenizing" };
+        writeln!(f, "{}", self.machine)?;
         write!(
             f,
             "one lane, null classifier, {tokenizing}, batches of {}: {:.0} posts/s over {} posts",
@@ -65,5 +70,6 @@ pub async fn lane(
     rig.remove().await?;
     #[expect(clippy::cast_precision_loss, reason = "a count of posts")]
     let posts_per_second = posts as f64 / elapsed.as_secs_f64();
-    Ok(LaneFigures { posts, batch: batch.get(), posts_per_second, tokenized: tokenize })
+    let machine = Machine::here();
+    Ok(LaneFigures { machine, posts, batch: batch.get(), posts_per_second, tokenized: tokenize })
 }

@@ -2,10 +2,22 @@
 //!
 //! Speed is stated as a ratio taken in one run, since machines differ and drift.
 
+mod cpu;
+mod label;
 mod lane;
+mod latency;
+mod machine;
+mod memory;
 mod pipeline;
+mod python;
 mod rig;
 
+pub use cpu::CpuShares;
+pub use label::{LabelFigures, label};
 pub use lane::{LaneFigures, lane};
+pub use latency::{LatencyFigures, latency};
+pub use machine::{Machine, ModelUsed};
+pub use memory::{MemoryFigures, memory};
 pub use pipeline::{PipelineFigures, pipeline};
+pub use python::Python;
 pub use rig::Posts;

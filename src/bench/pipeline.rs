@@ -1,117 +1,170 @@
 //! The whole pipeline against ONNX Runtime alone, in one run: baseline, pipeline, baseline.
 //!
-//! The baseline runs the same texts, tokenized, sorted and cut beforehand, through the same sessions.
+//! The baseline runs the same texts, tokenized, sorted and cut beforehand, through the same sessions. With an
+//! opponent the order is baseline, pipeline, opponent, pipeline, baseline: a machine that drifts favours nobody.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use serde::Serialize;
 
+use super::cpu::{Cpu, CpuShares, SESSIONS};
+use super::machine::{Machine, ModelUsed};
+use super::python::Python;
 use super::rig::{Posts, Rig, Run};
 use crate::config::Config;
 use crate::inference::{self, Baseline, Loaded};
+use crate::telemetry::Stage;
 
 /// Partitions of the benchmark's topics.
 const PARTITIONS: i32 = 4;
 /// Time for the batch size to find its level.
 const WARM_UP: Duration = Duration::from_secs(10);
 
-/// Both absolutes and what lies between them.
-#[derive(Debug)]
+/// Posts in the topic, as a multiple of what the first baseline could do: whoever is measured must not run out.
+const SPARE: f64 = 3.0;
+
+/// What was measured, and with what.
+#[derive(Debug, Serialize)]
 pub struct PipelineFigures {
-    /// Model id.
-    pub model: String,
-    /// Execution provider and number of sessions.
-    pub provider: String,
-    /// The runtime alone, before and after.
-    pub baseline: [f64; 2],
-    /// The pipeline, posts a second.
-    pub pipeline: f64,
-    /// Share of the padded tokens that are padding, in the pipeline.
-    pub padding_waste: f64,
-    /// The same in the baseline.
-    pub baseline_padding_waste: f64,
-    /// Posts per batch, on average.
-    pub batch_posts: f64,
-    /// Share of the sessions' time that they were at work.
-    pub sessions_busy: f64,
+    machine: Machine,
+    model: ModelUsed,
+    /// Seconds of each measurement.
+    seconds: u64,
+    /// Distinct texts.
+    texts: usize,
+    tokens_per_post: f64,
+    /// The runtime alone, before and after, posts a second.
+    baseline: [f64; 2],
+    baseline_padding_waste: f64,
+    baseline_cpu: Option<CpuShares>,
+    /// The whole pipeline; twice when there is an opponent.
+    pipeline: Vec<Round>,
+    /// The Python worker, posts a second.
+    python: Option<f64>,
+    python_cpu: Option<CpuShares>,
+    /// Pipeline ÷ runtime alone, means of both.
+    ratio: f64,
+    /// Pipeline ÷ Python worker.
+    ratio_to_python: Option<f64>,
+    /// Processor time of the sessions for a post: in the pipeline ÷ alone.
+    session_time_ratio: Option<f64>,
 }
 
-impl PipelineFigures {
-    /// Pipeline ÷ mean of the two baselines.
-    #[must_use]
-    pub fn ratio(&self) -> f64 {
-        self.pipeline * 2.0 / (self.baseline[0] + self.baseline[1])
-    }
-}
-
-impl fmt::Display for PipelineFigures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [before, after] = self.baseline;
-        writeln!(f, "model {}, {}", self.model, self.provider)?;
-        writeln!(
-            f,
-            "  ONNX Runtime alone, before    {before:>9.0} posts/s  (padding {:.1} %)",
-            self.baseline_padding_waste * 100.0
-        )?;
-        writeln!(
-            f,
-            "  whole pipeline, exactly once  {:>9.0} posts/s  (padding {:.1} %)",
-            self.pipeline,
-            self.padding_waste * 100.0
-        )?;
-        writeln!(f, "  ONNX Runtime alone, after     {after:>9.0} posts/s")?;
-        writeln!(f, "  pipeline / runtime alone      {:>9.3}", self.ratio())?;
-        write!(
-            f,
-            "  batches of {:.0} posts; sessions busy {:.0} % of the time",
-            self.batch_posts,
-            self.sessions_busy * 100.0
-        )
-    }
+/// One measurement of the pipeline.
+#[derive(Debug, Serialize)]
+struct Round {
+    /// Measured so long, from one commit to another.
+    seconds: f64,
+    posts_per_second: f64,
+    /// Share of the padded tokens that are padding.
+    padding_waste: f64,
+    /// Posts of a batch, on average.
+    batch_posts: f64,
+    /// Share of the sessions' time that they had work.
+    sessions_busy: f64,
+    cpu: Option<CpuShares>,
+    /// Milliseconds that a batch spent in each stage, on average; those of several lanes overlap.
+    stage_milliseconds: Vec<(&'static str, f64)>,
 }
 
 /// Measures for `seconds` each.
 ///
 /// # Errors
-/// When the model, the broker or the worker fails.
-pub async fn pipeline(config: Config, posts: &Posts, seconds: Duration) -> anyhow::Result<PipelineFigures> {
-    let rig = Rig::new(config, PARTITIONS).await?;
-    let loaded = inference::load(&rig.config.model, &rig.config.inference)?;
-    let before = alone(&loaded, posts, seconds)?;
-    let wanted = before.posts_per_second * (seconds + WARM_UP).as_secs_f64() * 1.3;
+/// When the model, the broker, the worker or the opponent fails.
+pub async fn pipeline(
+    config: Config,
+    posts: &Posts,
+    seconds: Duration,
+    python: Option<&Python>,
+) -> anyhow::Result<PipelineFigures> {
+    let loaded = inference::load(&config.model, &config.inference)?;
+    let (before, baseline_cpu) = alone(&loaded, posts, seconds)?;
+    let wanted = before.posts_per_second * (seconds + WARM_UP).as_secs_f64() * SPARE;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive count of posts")]
-    let count = wanted as usize + 4096 * rig.config.worker.lanes.get();
+    let count = wanted as usize + 4096 * config.worker.lanes.get();
+
+    let mut rounds = vec![worker(&config, posts, count, &loaded, seconds).await?];
+    let mut opponent = None;
+    if let Some(python) = python {
+        tracing::info!(seconds = seconds.as_secs(), "the Python worker");
+        let rig = Rig::new(config.clone(), PARTITIONS).await?;
+        rig.fill(posts, count, PARTITIONS)?;
+        opponent = Some(python.run(&rig, &loaded, WARM_UP, seconds).await?);
+        rig.remove().await?;
+        rounds.push(worker(&config, posts, count, &loaded, seconds).await?);
+    }
+    let (after, _) = alone(&loaded, posts, seconds)?;
+
+    let baseline = [before.posts_per_second, after.posts_per_second];
+    #[expect(clippy::cast_precision_loss, reason = "one or two")]
+    let mean = rounds.iter().map(|round| round.posts_per_second).sum::<f64>() / rounds.len() as f64;
+    let session_time = |cpu: &Option<CpuShares>, rate: f64| Some(cpu.as_ref()?.of(SESSIONS) / rate);
+    let session_time_ratio = session_time(&rounds[0].cpu, rounds[0].posts_per_second)
+        .zip(session_time(&baseline_cpu, baseline[0]))
+        .map(|(pipeline, alone)| pipeline / alone);
+    Ok(PipelineFigures {
+        machine: Machine::here(),
+        model: ModelUsed::new(&loaded),
+        seconds: seconds.as_secs(),
+        texts: posts.len(),
+        tokens_per_post: before.tokens_per_post,
+        baseline,
+        baseline_padding_waste: before.padding_waste,
+        baseline_cpu,
+        ratio: mean * 2.0 / (baseline[0] + baseline[1]),
+        ratio_to_python: opponent.as_ref().map(|opponent| mean / opponent.posts_per_second),
+        session_time_ratio,
+        pipeline: rounds,
+        python: opponent.as_ref().map(|opponent| opponent.posts_per_second),
+        python_cpu: opponent.and_then(|opponent| opponent.cpu),
+    })
+}
+
+fn alone(loaded: &Loaded, posts: &Posts, seconds: Duration) -> anyhow::Result<(Baseline, Option<CpuShares>)> {
+    tracing::info!(seconds = seconds.as_secs(), "ONNX Runtime alone");
+    let first = Cpu::now();
+    let baseline = inference::baseline(loaded, &posts.texts(), seconds)?;
+    let cpu = first.zip(Cpu::now()).map(|(first, last)| last.since(&first));
+    Ok((baseline, cpu))
+}
+
+/// The real worker on a topic of its own.
+async fn worker(
+    config: &Config,
+    posts: &Posts,
+    count: usize,
+    loaded: &Loaded,
+    seconds: Duration,
+) -> anyhow::Result<Round> {
+    let rig = Rig::new(config.clone(), PARTITIONS).await?;
     rig.fill(posts, count, PARTITIONS)?;
+    tracing::info!(seconds = seconds.as_secs(), "the whole pipeline");
     let run = rig.work(&*loaded.classifier, loaded.sessions).await?;
     run.wait(1, None).await?;
-    run.wait(u64::MAX, Some(Instant::now() + WARM_UP)).await?;
+    // A quarter of the posts is warm-up enough, should the machine be much faster than a moment ago.
+    run.wait(count as u64 / 4, Some(Instant::now() + WARM_UP)).await?;
     // Batches are committed as a whole: measured from one commit to another.
     run.wait(run.labelled() + 1, None).await?;
-    let (first, started) = (Snapshot::of(&run), Instant::now());
+    let (first, cpu, started) = (Snapshot::of(&run), Cpu::now(), Instant::now());
     run.wait(count as u64, Some(started + seconds)).await?;
     run.wait((count as u64).min(run.labelled() + 1), None).await?;
     let last = Snapshot::of(&run);
     let elapsed = started.elapsed().as_secs_f64();
+    let cpu = cpu.zip(Cpu::now()).map(|(first, last)| last.since(&first));
     run.worker.stop().await.context("the worker did not stop")?;
     rig.remove().await?;
-    let after = alone(&loaded, posts, seconds)?;
     let spent = last.since(&first);
-    Ok(PipelineFigures {
-        model: loaded.classifier.model().id.clone(),
-        provider: format!("{}, {} sessions", loaded.provider, loaded.sessions),
-        baseline: [before.posts_per_second, after.posts_per_second],
-        pipeline: spent.posts / elapsed,
+    Ok(Round {
+        seconds: elapsed,
+        posts_per_second: spent.posts / elapsed,
         padding_waste: 1.0 - spent.tokens / spent.padded_tokens,
-        baseline_padding_waste: before.padding_waste,
         batch_posts: spent.posts / spent.transactions,
         sessions_busy: spent.busy / elapsed / f64::from(u32::try_from(loaded.sessions).unwrap_or(1)),
+        cpu,
+        stage_milliseconds: spent.stages.iter().map(|(name, time)| (*name, time / spent.transactions * 1e3)).collect(),
     })
-}
-
-fn alone(loaded: &Loaded, posts: &Posts, seconds: Duration) -> anyhow::Result<Baseline> {
-    tracing::info!(seconds = seconds.as_secs(), "ONNX Runtime alone");
-    Ok(inference::baseline(loaded, &posts.texts(), seconds)?)
 }
 
 /// The worker's counters at one moment.
@@ -121,6 +174,8 @@ struct Snapshot {
     padded_tokens: f64,
     transactions: f64,
     busy: f64,
+    /// Seconds in each stage.
+    stages: Vec<(&'static str, f64)>,
 }
 
 impl Snapshot {
@@ -133,16 +188,86 @@ impl Snapshot {
             padded_tokens: metrics.padded_tokens.get() as f64,
             transactions: metrics.transactions.of(["committed"]).get() as f64,
             busy: metrics.session_busy_seconds.get(),
+            stages: stage_seconds(&metrics.encode()),
         }
     }
 
-    fn since(&self, first: &Self) -> Self {
+    fn since(self, first: &Self) -> Self {
+        let stages = self.stages.iter().zip(&first.stages);
         Self {
             posts: self.posts - first.posts,
             tokens: self.tokens - first.tokens,
             padded_tokens: self.padded_tokens - first.padded_tokens,
             transactions: self.transactions - first.transactions,
             busy: self.busy - first.busy,
+            stages: stages.map(|((name, last), (_, first))| (*name, last - first)).collect(),
         }
+    }
+}
+
+/// The sums of the histogram of stages, as exported; its handles do not give them.
+fn stage_seconds(exported: &str) -> Vec<(&'static str, f64)> {
+    let sum = |stage: &Stage| {
+        let prefix = format!("moodstream_stage_seconds_sum{{stage=\"{}\"}} ", stage.name());
+        exported.lines().find_map(|line| line.strip_prefix(&prefix)?.parse().ok()).unwrap_or(0.0)
+    };
+    Stage::ALL.iter().map(|stage| (stage.name(), sum(stage))).collect()
+}
+
+impl fmt::Display for PipelineFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.machine)?;
+        writeln!(f, "{}", self.model)?;
+        let Self { texts, tokens_per_post, seconds, .. } = self;
+        writeln!(f, "{texts} distinct texts of {tokens_per_post:.1} tokens, {seconds} s each, cache off\n")?;
+        let mut row = |what: &str, rate: f64, note: &str| writeln!(f, "  {what:<32}{rate:>8.1} posts/s{note}");
+        let padding = |waste: f64| format!("  padding {:.1} %", waste * 100.0);
+        row("ONNX Runtime alone", self.baseline[0], &padding(self.baseline_padding_waste))?;
+        for (number, round) in self.pipeline.iter().enumerate() {
+            if let (1, Some(python)) = (number, self.python) {
+                row("careful Python worker", python, "")?;
+            }
+            let note = format!("{}, batches of {:.0}", padding(round.padding_waste), round.batch_posts);
+            row("whole pipeline, exactly once", round.posts_per_second, &note)?;
+        }
+        row("ONNX Runtime alone, again", self.baseline[1], "")?;
+        writeln!(f, "\n  pipeline / ONNX Runtime alone   {:>8.3}", self.ratio)?;
+        if let Some(ratio) = self.ratio_to_python {
+            writeln!(f, "  pipeline / Python worker        {ratio:>8.3}")?;
+        }
+        write!(f, "\n  where the time goes, of all cores:")?;
+        for (what, cpu) in [("ONNX Runtime alone", &self.baseline_cpu), ("pipeline", &self.pipeline[0].cpu)] {
+            if let Some(cpu) = cpu {
+                write!(f, "\n  {what}{cpu}")?;
+            }
+        }
+        if let Some(cpu) = &self.python_cpu {
+            write!(f, "\n  Python worker{cpu}")?;
+        }
+        if let Some(ratio) = self.session_time_ratio {
+            write!(f, "\n  the sessions' time for a post, in the pipeline / alone: {ratio:.3}")?;
+        }
+        let busy = self.pipeline[0].sessions_busy * 100.0;
+        write!(f, "\n  sessions had work {busy:.0} % of the time; a batch's way through its lane, in ms:\n   ")?;
+        for (stage, time) in &self.pipeline[0].stage_milliseconds {
+            write!(f, " {stage} {time:.1}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Metrics;
+
+    #[test]
+    fn the_time_of_each_stage_is_found_in_what_is_exported() {
+        let metrics = Metrics::new();
+        metrics.stage(Stage::Tokenize, Duration::from_millis(1500));
+        metrics.stage(Stage::Tokenize, Duration::from_millis(500));
+        let found = stage_seconds(&metrics.encode());
+        assert_eq!(found.iter().find(|(stage, _)| *stage == "tokenize"), Some(&("tokenize", 2.0)));
+        assert_eq!(found.len(), Stage::ALL.len());
     }
 }

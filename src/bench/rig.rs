@@ -11,17 +11,19 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, Producer};
 
-use crate::config::{Config, Start};
+use crate::config::{Config, OtherLanguages, Start};
 use crate::inference::Classifier;
 use crate::kafka::{Access, Cluster, Link};
 use crate::post::{Decoded, Mapping};
 use crate::telemetry::{Metrics, Outcome, Readiness};
 use crate::worker::Worker;
 
-/// Posts that are measured with: enough that no cache helps, few enough that a pass takes half a minute.
-const MOST: usize = 20_000;
+/// Posts that are measured with, at most.
+const MOST: usize = 30_000;
+/// Fewer distinct texts say little about real ones.
+const ENOUGH: usize = 20_000;
 /// How long anything may stand still before a benchmark gives up.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Posts to measure with: JSON records with distinct texts.
 pub struct Posts {
@@ -53,7 +55,16 @@ impl Posts {
         if posts.texts.is_empty() {
             bail!("{} holds no post at input.fields.text = \"{}\"", file.display(), config.input.fields.text);
         }
+        if posts.texts.len() < ENOUGH {
+            let texts = posts.texts.len();
+            tracing::warn!(texts, "few distinct texts: figures from {ENOUGH} or more can be compared");
+        }
         Ok(posts)
+    }
+
+    /// The records, as they are produced.
+    pub(super) fn records(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        self.records.iter().map(Vec::as_slice)
     }
 
     /// The texts.
@@ -95,6 +106,8 @@ impl Rig {
         config.kafka.group = run;
         config.worker.instance = String::new();
         config.inference.cache_entries = 0;
+        // What the model alone is measured on is labelled, whatever its language.
+        config.input.other_languages = OtherLanguages::Label;
         let access = Access::new(&config)?;
         let admin = access.admin()?;
         let new = topics.each_ref().map(|topic| NewTopic::new(topic, partitions, TopicReplication::Fixed(1)));
@@ -102,15 +115,16 @@ impl Rig {
         for made in admin.create_topics(&new, &options).await.context("no broker makes the benchmark's topics")? {
             made.map_err(|(topic, code)| anyhow::anyhow!("topic {topic} cannot be made: {code}"))?;
         }
+        tracing::info!(topic = topics[0], "the benchmark's topics are made");
         Ok(Self { config, access, admin, topics })
     }
 
     /// Fills the input topic with `count` records, the posts again and again.
     pub(super) fn fill(&self, posts: &Posts, count: usize, partitions: i32) -> anyhow::Result<()> {
         let mut client = self.access.settings();
-        client.set("linger.ms", "20").set("compression.type", "lz4").set("queue.buffering.max.messages", "1000000");
+        client.set("linger.ms", "20").set("compression.type", "lz4").set("queue.buffering.max.kbytes", "32768");
         let producer = self.access.producer(&client, self.access.link())?;
-        for (index, record) in posts.records.iter().cycle().take(count).enumerate() {
+        for (index, record) in posts.records().cycle().take(count).enumerate() {
             let partition = i32::try_from(index)? % partitions;
             let mut record = BaseRecord::<(), [u8]>::to(&self.topics[0]).partition(partition).payload(record);
             loop {

@@ -1,34 +1,72 @@
-//! `moodstream bench`: measures on a real broker and prints the figures.
+//! `moodstream bench`: measures and prints the figures.
 
+use std::fmt::Display;
+use std::fs;
+use std::num::NonZeroU32;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
+use serde::Serialize;
 use tokio::runtime;
 
-use crate::bench::{self, Posts};
-use crate::cli::{BenchCommand, BenchLaneArgs, BenchPipelineArgs};
+use crate::bench::{self, Posts, Python};
+use crate::cli::{BenchArgs, BenchCommand};
 use crate::config::Config;
 use crate::telemetry::logging;
 
 /// Measures what is asked for.
-pub(super) fn run(command: &BenchCommand, config: Config) -> anyhow::Result<ExitCode> {
-    logging::init(&config.log)?;
+pub(super) fn run(args: &BenchArgs, config: Config) -> anyhow::Result<ExitCode> {
+    drop(logging::init(&config.log)?);
     let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let figures = match command {
-        BenchCommand::Lane(BenchLaneArgs { input, posts, batch, tokenize, .. }) => {
-            let records = Posts::read(input, &config)?;
-            let count = usize::try_from(posts.get())?;
-            runtime.block_on(bench::lane(config, &records, count, *batch, *tokenize))?.to_string()
+    let read = |input: &Path| Posts::read(input, &config);
+    match &args.command {
+        None => {
+            let pipeline = &args.pipeline;
+            let input = args.input.as_deref().context("name a FILE of posts to measure with")?;
+            let python = pipeline.against.map(|_| Python::find(&pipeline.python)).transpose()?;
+            let posts = read(input)?;
+            let measured = bench::pipeline(config, &posts, seconds(pipeline.seconds), python.as_ref());
+            report(&runtime.block_on(measured)?, pipeline.common.json.as_deref())?;
         }
-        BenchCommand::Pipeline(BenchPipelineArgs { input, seconds, .. }) => {
-            let records = Posts::read(input, &config)?;
-            let seconds = Duration::from_secs(u64::from(seconds.get()));
-            runtime.block_on(bench::pipeline(config, &records, seconds))?.to_string()
+        Some(BenchCommand::Label(label)) => {
+            let posts = read(&label.input)?;
+            report(&bench::label(config, &posts, seconds(label.seconds))?, label.json.as_deref())?;
         }
-    };
+        Some(BenchCommand::Lane(lane)) => {
+            let (posts, count) = (read(&lane.input)?, usize::try_from(lane.posts.get())?);
+            let measured = bench::lane(config, &posts, count, lane.batch, lane.tokenize);
+            report(&runtime.block_on(measured)?, lane.common.json.as_deref())?;
+        }
+        Some(BenchCommand::Latency(latency)) => {
+            let posts = read(&latency.input)?;
+            let measured = bench::latency(config, &posts, latency.rate, seconds(latency.seconds));
+            report(&runtime.block_on(measured)?, latency.common.json.as_deref())?;
+        }
+        Some(BenchCommand::Memory(memory)) => {
+            let (posts, count) = (read(&memory.input)?, usize::try_from(memory.posts.get())?);
+            let measured = bench::memory(config, &posts, count, seconds(memory.seconds));
+            report(&runtime.block_on(measured)?, memory.common.json.as_deref())?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn seconds(seconds: NonZeroU32) -> Duration {
+    Duration::from_secs(u64::from(seconds.get()))
+}
+
+/// The table on standard output, the same as JSON where it was asked for.
+fn report(figures: &(impl Display + Serialize), json: Option<&Path>) -> anyhow::Result<()> {
     #[expect(clippy::print_stdout, reason = "the figures are what was asked for")]
     {
         println!("{figures}");
     }
-    Ok(ExitCode::SUCCESS)
+    json.map_or(Ok(()), |file| write(figures, file))
+}
+
+fn write(figures: &impl Serialize, file: &Path) -> anyhow::Result<()> {
+    let json = serde_json::to_string_pretty(figures)? + "\n";
+    fs::write(file, json).with_context(|| format!("cannot write the figures to {}", file.display()))
 }

@@ -17,17 +17,14 @@ use crate::telemetry::{Metrics, logging};
 /// The file of labelled posts, unless another is named.
 const OUT: &str = "moodstream-demo.jsonl";
 
-/// `log.level` as it comes.
-const DEFAULT_LEVEL: &str = "info";
-/// What is logged then.
+/// What is logged unless `log.level` is set.
 const ERRORS: &str = "off,moodstream=error";
 
 /// Runs the demo with the configured model.
 pub(super) fn run(config: &Config, out: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     // Anything logged would tear the picture: errors of our own are told at the end.
-    let asked = config.log.level.as_str();
-    let log = logging::init_kept(if asked == DEFAULT_LEVEL { ERRORS } else { asked })?;
+    let log = logging::init_kept(&config.log, ERRORS)?;
     let shown = show(config, out, started);
     // A standard error that is gone hides nothing that matters.
     let _ = io::stderr().write_all(log.text().as_bytes());

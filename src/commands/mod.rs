@@ -3,8 +3,10 @@
 mod bench;
 mod check;
 mod demo;
+mod label;
 mod model;
 mod produce;
+mod progress;
 mod run;
 mod schema;
 
@@ -24,6 +26,7 @@ pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(cli, args),
         Command::Model(ModelCommand::Verify { .. }) => model::verify(&cli.load_config()?),
         Command::Demo(args) => demo::run(&cli.load_config()?, args.out.clone()),
+        Command::Label(args) => label::run(args, &cli.load_config()?),
         Command::Produce(args) => produce::run(args, &for_a_cluster(cli)?),
         Command::Run(_) => run::run(for_a_cluster(cli)?),
         Command::Schema { of } => schema::run(*of),

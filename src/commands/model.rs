@@ -7,18 +7,31 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::inference::{self, BATCH_TOLERANCE, Bundle, Classifier};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Session};
 
 /// The model that the configuration names, verified, and how many sessions share its work.
 pub(super) fn load(config: &Config, metrics: &Metrics) -> anyhow::Result<(Arc<dyn Classifier>, usize)> {
     #[cfg(feature = "fault-injection")]
     if let Some(stand_in) = inference::faulty::FaultyClassifier::from_env().map_err(anyhow::Error::msg)? {
         tracing::warn!("a stand-in classifier for tests takes the model's place");
+        let info = stand_in.model();
+        let (provider, precision, library_version) = ("stand-in", "none", "none");
+        let (model, hash) = (info.id.as_str(), info.hash.as_str());
+        metrics.session(&Session { provider, model, hash, precision, library_version, sessions: 1 });
         return Ok((Arc::new(stand_in), 1));
     }
+    #[cfg(feature = "fault-injection")]
+    inference::faulty::limit_memory_from_env(&config.model.path).map_err(anyhow::Error::msg)?;
     let loaded = inference::load(&config.model, &config.inference)?;
     let model = loaded.classifier.model();
-    metrics.session(loaded.provider, &model.id, &model.hash, &loaded.library.version);
+    metrics.session(&Session {
+        provider: loaded.provider,
+        model: &model.id,
+        hash: &model.hash,
+        precision: loaded.precision.name(),
+        library_version: &loaded.library.version,
+        sessions: loaded.sessions,
+    });
     Ok((loaded.classifier, loaded.sessions))
 }
 
@@ -35,7 +48,7 @@ pub(super) fn verify(config: &Config) -> anyhow::Result<ExitCode> {
         ("directory", bundle.path.display().to_string()),
         ("hash", bundle.info.hash.clone()),
         ("labels", bundle.info.labels.join(", ")),
-        ("precision", format!("{:?}", bundle.manifest.precision).to_lowercase()),
+        ("precision", bundle.manifest.precision.name().to_owned()),
         ("library", format!("ONNX Runtime {}, {}", loaded.library.version, loaded.library.path.display())),
         ("provider", loaded.provider.to_owned()),
         ("sessions", loaded.sessions.to_string()),

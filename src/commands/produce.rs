@@ -1,20 +1,21 @@
 //! `moodstream produce`: the lines of a file, each a record of a topic.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::io::{self, BufRead, BufReader};
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar};
 use jiff::Timestamp;
 
+use super::progress::{self, rate};
 use crate::cli::{ProduceArgs, RecordTime};
 use crate::config::Config;
 use crate::kafka::{Crumb, Feed};
-use crate::post::{EventTime, Mapping, TimeSource};
+use crate::post::{EventTime, Mapping};
 use crate::telemetry::logging;
 
 /// Size of the reads from the file.
@@ -27,7 +28,7 @@ const STEP: Duration = Duration::from_millis(50);
 /// Sends every line.
 #[expect(clippy::print_stdout, reason = "the command's own output")]
 pub(super) fn run(args: &ProduceArgs, config: &Config) -> anyhow::Result<ExitCode> {
-    logging::init(&config.log)?;
+    drop(logging::init(&config.log)?);
     let mut lines = Lines::open(&args.file)?;
     let mut feed = Feed::open(config, "--topic", &args.topic)?;
     let partitions = feed.partitions();
@@ -72,18 +73,9 @@ pub(super) fn run(args: &ProduceArgs, config: &Config) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// Records a second.
-fn rate(records: u64, time: Duration) -> HumanCount {
-    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
-    HumanCount(records.saturating_mul(1000) / millis)
-}
-
 /// The post's own time if it is believable, and never the future: brokers refuse that with the whole batch.
 fn timestamp(created_at: Option<&serde_json::Value>, now: i64) -> Option<i64> {
-    match EventTime::decide(created_at, now) {
-        (EventTime(time), TimeSource::CreatedAt) => Some(time.min(now)),
-        (_, TimeSource::Record) => None,
-    }
+    EventTime::of_writing(created_at, now).map(|time| time.0.min(now))
 }
 
 /// Waits until the next record is due.
@@ -151,16 +143,7 @@ struct Progress {
 
 impl Progress {
     fn new(size: Option<u64>) -> Self {
-        let bar = io::stderr().is_terminal().then(|| {
-            let (bar, template) = match size {
-                Some(size) => (ProgressBar::new(size), "{wide_bar:.cyan/black} {percent:>3} % · {msg} · {eta} left"),
-                None => (ProgressBar::new_spinner(), "{spinner} {msg}"),
-            };
-            // A template that did not parse would leave the default one.
-            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-            bar.with_style(style.progress_chars("█▉▊▋▌▍▎▏ "))
-        });
-        Self { bar, shown: Instant::now() }
+        Self { bar: progress::bar(size), shown: Instant::now() }
     }
 
     fn show(&mut self, sent: u64, position: u64) {

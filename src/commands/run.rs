@@ -10,7 +10,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::model;
 use crate::config::Config;
 use crate::kafka::Cluster;
-use crate::telemetry::{AdminServer, Metrics, Readiness, logging};
+use crate::telemetry::status::About;
+use crate::telemetry::{AdminServer, Metrics, Notices, Readiness, Status, logging};
 use crate::worker::Worker;
 
 /// Exit code of a process that a second signal ended.
@@ -18,26 +19,27 @@ const INTERRUPTED: u8 = 130;
 
 /// Labels until a signal says stop.
 pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
-    logging::init(&config.log)?;
+    let notices = logging::init(&config.log)?;
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("service")
         .enable_all()
         .build()
         .context("no service threads can be started")?;
-    let served = runtime.block_on(serve(&Arc::new(config)));
+    let served = runtime.block_on(serve(&Arc::new(config), notices));
     // Whatever still waits for a broker does not keep the process.
     runtime.shutdown_background();
     served
 }
 
-async fn serve(config: &Arc<Config>) -> anyhow::Result<ExitCode> {
+async fn serve(config: &Arc<Config>, notices: Notices) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let metrics = Arc::new(Metrics::new());
     let readiness = Readiness::new(metrics.ready.clone());
+    let status = Status::new(About::new(config), metrics.clone(), readiness.clone(), notices);
     let admin = match config.admin.listen.as_str() {
         "" => None,
-        listen => Some(AdminServer::start(listen, metrics.clone(), readiness.clone()).await?),
+        listen => Some(AdminServer::start(listen, status.clone()).await?),
     };
     if let Some(admin) = &admin {
         tracing::info!(address = %admin.address(), "admin server listening");
@@ -49,6 +51,7 @@ async fn serve(config: &Arc<Config>) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     };
+    status.show_worker(worker.lanes().clone(), worker.instance());
     readiness.clear(Readiness::STARTING);
     tracing::info!(
         lanes = config.worker.lanes,

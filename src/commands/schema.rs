@@ -4,7 +4,8 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use crate::cli::SchemaOf;
-use crate::{config, labelled};
+use crate::telemetry::status;
+use crate::{config, files, labelled};
 
 /// Prints the schema.
 ///
@@ -14,6 +15,8 @@ pub(super) fn run(of: SchemaOf) -> anyhow::Result<ExitCode> {
     let text = match of {
         SchemaOf::Config => config::schema::config_text(),
         SchemaOf::LabelledPost => labelled::schema_text(),
+        SchemaOf::RejectedLine => files::reject_schema_text(),
+        SchemaOf::Status => status::schema_text(),
     };
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),

@@ -15,6 +15,7 @@ mod units;
 mod validate;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -92,6 +93,8 @@ pub struct Input {
     pub extra: BTreeMap<String, String>,
     /// How the text is written.
     pub text_format: TextFormat,
+    /// Longer lines of a file are rejected.
+    pub max_line_bytes: Bytes,
     /// Text beyond this is cut for the model, at a character boundary.
     pub max_text_bytes: Bytes,
     /// Posts in a language that the model does not know.
@@ -311,8 +314,8 @@ pub struct Inference {
     pub gpu_memory: Bytes,
     /// Sessions, one thread each; 0: one per core, or one on a GPU.
     pub sessions: usize,
-    /// Padded tokens of one micro-batch (longest × count).
-    pub token_budget: NonZeroUsize,
+    /// Padded tokens of one micro-batch (longest × count); 0: 512 on the processor, 16384 on a GPU.
+    pub token_budget: usize,
     /// Recently seen texts whose scores are kept; 0: none.
     pub cache_entries: usize,
 }
@@ -337,6 +340,21 @@ pub struct Privacy {
     pub author: Exposure,
     /// File that holds the key of the keyed hash (HMAC-SHA256); its trailing line break is ignored.
     pub key_file: PathBuf,
+}
+
+impl Privacy {
+    /// The key of the keyed hash, where something is hashed.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn key(&self) -> io::Result<Option<Vec<u8>>> {
+        if self.text != Exposure::Hash && self.author != Exposure::Hash {
+            return Ok(None);
+        }
+        let text = std::fs::read(&self.key_file)?;
+        let key = text.strip_suffix(b"\n").unwrap_or(&text);
+        Ok(Some(key.strip_suffix(b"\r").unwrap_or(key).to_vec()))
+    }
 }
 
 /// How much of a value is published.

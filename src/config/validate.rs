@@ -100,6 +100,7 @@ impl Checks {
             self.pointer(&format!("input.extra.{name}"), pointer, false);
         }
         self.require(config.input.max_text_bytes.0 > 0, "input.max_text_bytes", "must be above 0");
+        self.require(config.input.max_line_bytes.0 > 0, "input.max_line_bytes", "must be above 0");
     }
 
     /// RFC 6901: `/` before each step; `~` only as `~0` and `~1`.
@@ -251,6 +252,7 @@ mod tests {
             ("input.select.kind", "commit"),
             ("input.extra.likes", "likes"),
             ("input.max_text_bytes", "0"),
+            ("input.max_line_bytes", "0"),
             ("kafka.brokers", " "),
             ("kafka.group", ""),
             ("kafka.group", "a/b"),

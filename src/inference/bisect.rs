@@ -2,9 +2,11 @@
 //!
 //! A run that fails is halved until single sequences fail, so one bad text harms itself only
 //! (I7). Before a text is blamed a golden one must pass: else the model is down and nothing can
-//! be said of any text (I10). Lack of memory takes the same path.
+//! be said of any text (I10). Lack of memory takes the same path, and is remembered: what did not
+//! fit is not tried again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::TokenIds;
 use super::session::RunError;
@@ -18,6 +20,27 @@ pub(super) trait Model {
     fn canary(&mut self) -> Result<(), String>;
 }
 
+/// The padded tokens that fit the device's memory, as far as is known; the sessions share it.
+#[derive(Debug, Clone)]
+pub(super) struct Room(Arc<AtomicUsize>);
+
+impl Room {
+    /// Nothing has failed to fit yet.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(AtomicUsize::new(usize::MAX)))
+    }
+
+    /// The most padded tokens to run at once.
+    pub(super) fn tokens(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// So many padded tokens did not fit.
+    fn exceeded_by(&self, padded_tokens: usize) {
+        self.0.fetch_min(padded_tokens / 2, Ordering::Relaxed);
+    }
+}
+
 /// What became of some sequences, and what it took.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
@@ -29,6 +52,8 @@ pub(super) struct Settled {
     pub(super) runs: usize,
     /// Tokens of those runs, with padding.
     pub(super) padded_tokens: usize,
+    /// Runs that failed for lack of memory.
+    pub(super) out_of_memory: usize,
 }
 
 /// Runs the sequences of the given indices until each has scores or has failed alone.
@@ -40,16 +65,22 @@ pub(super) fn settle(
     labels: usize,
     sequences: &[TokenIds],
     indices: Vec<usize>,
+    room: &Room,
 ) -> Result<Settled, String> {
     let mut settled = Settled::default();
     let mut todo = vec![indices];
-    while let Some(mut group) = todo.pop() {
+    while let Some(group) = todo.pop() {
         let rows: Vec<&[u32]> = group.iter().map(|&index| &*sequences[index]).collect();
         let Some(longest) = rows.iter().map(|row| row.len()).max() else {
             continue;
         };
+        let padded_tokens = longest * rows.len();
+        if group.len() > 1 && padded_tokens > room.tokens() {
+            halve(&mut todo, group);
+            continue;
+        }
         settled.runs += 1;
-        settled.padded_tokens += longest * rows.len();
+        settled.padded_tokens += padded_tokens;
         let result = model.run(&rows, longest);
         let (guilty, error) = match result {
             Ok(scores) => {
@@ -65,23 +96,30 @@ pub(super) fn settle(
             }
             Err(error) => (group.clone(), error),
         };
+        if matches!(error, RunError::OutOfMemory(_)) {
+            settled.out_of_memory += 1;
+            if group.len() > 1 {
+                room.exceeded_by(padded_tokens);
+            }
+        }
         if guilty.len() < group.len() {
             todo.extend((!guilty.is_empty()).then_some(guilty));
         } else if let [index] = guilty[..] {
-            if matches!(error, RunError::OutOfMemory(_)) {
-                return Err(format!("{error} on a single text of {longest} tokens"));
-            }
             if let Err(canary) = model.canary() {
                 return Err(format!("{error}; a golden text fails too: {canary}"));
             }
             settled.failed.push((index, error.to_string()));
         } else {
-            let half = group.split_off(group.len() / 2);
-            todo.push(half);
-            todo.push(group);
+            halve(&mut todo, group);
         }
     }
     Ok(settled)
+}
+
+fn halve(todo: &mut Vec<Vec<usize>>, mut group: Vec<usize>) {
+    let half = group.split_off(group.len() / 2);
+    todo.push(half);
+    todo.push(group);
 }
 
 #[cfg(test)]
@@ -94,19 +132,24 @@ mod tests {
         runs: usize,
         canaries: usize,
         down: bool,
+        /// Sequences that fit its memory.
         most: Option<usize>,
+        /// Tokens of a sequence that fit its memory.
+        longest: Option<usize>,
+        canary_fails: bool,
     }
 
     const FAILS: u32 = 13;
     const NAN: u32 = 14;
 
     impl Model for Double {
-        fn run(&mut self, sequences: &[&[u32]], _longest: usize) -> Result<Vec<f32>, RunError> {
+        fn run(&mut self, sequences: &[&[u32]], longest: usize) -> Result<Vec<f32>, RunError> {
             self.runs += 1;
             if self.down || sequences.iter().any(|ids| ids[0] == FAILS) {
                 return Err(RunError::Failed("broken".to_owned()));
             }
-            if self.most.is_some_and(|most| sequences.len() > most) {
+            let too_many = self.most.is_some_and(|most| sequences.len() > most);
+            if too_many || self.longest.is_some_and(|most| longest > most) {
                 return Err(RunError::OutOfMemory("cuda".to_owned()));
             }
             let score = |ids: &&[u32]| {
@@ -117,7 +160,7 @@ mod tests {
 
         fn canary(&mut self) -> Result<(), String> {
             self.canaries += 1;
-            if self.down { Err("broken".to_owned()) } else { Ok(()) }
+            if self.down || self.canary_fails { Err("broken".to_owned()) } else { Ok(()) }
         }
     }
 
@@ -126,7 +169,7 @@ mod tests {
     }
 
     fn settle_all(model: &mut Double, ids: &[u32]) -> Result<Settled, String> {
-        settle(model, 2, &sequences(ids), (0..ids.len()).collect())
+        settle(model, 2, &sequences(ids), (0..ids.len()).collect(), &Room::new())
     }
 
     fn scored(settled: &Settled) -> Vec<(usize, f32)> {
@@ -191,9 +234,40 @@ mod tests {
     }
 
     #[test]
-    fn lack_of_memory_on_a_single_text_is_never_the_texts_fault() {
+    fn what_did_not_fit_once_is_not_tried_again() {
+        let room = Room::new();
+        let mut model = Double { most: Some(3), ..Double::default() };
+        let settle_eight = |model: &mut Double| {
+            let ids = [1, 2, 3, 4, 5, 6, 7, 8];
+            settle(model, 2, &sequences(&ids), (0..ids.len()).collect(), &room).expect("the model is up")
+        };
+        assert_eq!(settle_eight(&mut model).out_of_memory, 2);
+        assert_eq!(room.tokens(), 2, "four tokens did not fit");
+        model.runs = 0;
+        let settled = settle_eight(&mut model);
+        assert_eq!((settled.out_of_memory, settled.scored.len(), model.runs), (0, 8, 4));
+    }
+
+    #[test]
+    fn a_single_text_that_does_not_fit_fails_alone() {
+        let room = Room::new();
+        let mut model = Double { longest: Some(2), ..Double::default() };
+        let long: TokenIds = [9, 9, 9].into();
+        let mut all = sequences(&[1, 2, 3]);
+        all.push(long);
+        let settled = settle(&mut model, 2, &all, vec![0, 1, 2, 3], &room).expect("the model is up");
+        assert_eq!(failed(&settled), [3]);
+        assert!(settled.failed[0].1.contains("out of memory"), "{}", settled.failed[0].1);
+        assert_eq!(scored(&settled), [(0, 1.0), (1, 2.0), (2, 3.0)]);
+        assert_eq!(model.canaries, 1);
+        assert!(room.tokens() >= 3, "one long text does not make every micro-batch small: {}", room.tokens());
+    }
+
+    #[test]
+    fn without_memory_for_a_golden_text_the_model_is_down() {
         let mut model = Double { most: Some(0), ..Double::default() };
+        model.canary_fails = true;
         let error = settle_all(&mut model, &[1, 2]).expect_err("down");
-        assert!(error.contains("out of memory"), "{error}");
+        assert!(error.contains("out of memory") && error.contains("golden"), "{error}");
     }
 }

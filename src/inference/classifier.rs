@@ -70,7 +70,7 @@ impl OnnxClassifier {
     }
 
     pub(super) fn cutter(&self) -> Cutter {
-        self.inner.cutter
+        self.inner.cutter()
     }
 }
 
@@ -128,6 +128,15 @@ impl Inner {
         cost.busy = ran.busy;
         cost.padded_tokens = ran.padded_tokens;
         cost.micro_batches = ran.runs;
+        cost.out_of_memory = ran.out_of_memory;
+        cost.token_budget = self.cutter().budget;
+        if ran.out_of_memory > 0 {
+            tracing::warn!(
+                runs = ran.out_of_memory,
+                token_budget = cost.token_budget,
+                "micro-batches did not fit the device's memory and were halved; smaller ones from now on"
+            );
+        }
 
         if let Some(cache) = cache {
             let scored = missing.iter().zip(&ran.results).filter_map(|(&index, result)| {
@@ -143,11 +152,17 @@ impl Inner {
             .ok_or_else(|| ClassifierDown { reason: "a text was left without an answer".to_owned() })
     }
 
+    /// How batches are cut, after what did not fit the device's memory.
+    fn cutter(&self) -> Cutter {
+        Cutter { budget: self.cutter.budget.min(self.pool.room()), ..self.cutter }
+    }
+
     /// Cuts a batch; a small one into as many micro-batches as there are sessions, so that it is
     /// done sooner, but not so small that the overhead of each is an eighth of its work.
     fn cut(&self, sequences: &[TokenIds], tokens: usize) -> Vec<MicroBatch> {
-        let share = tokens.div_ceil(self.pool.sessions()).max(8 * self.cutter.overhead);
-        let cutter = Cutter { budget: self.cutter.budget.min(share), ..self.cutter };
+        let cutter = self.cutter();
+        let share = tokens.div_ceil(self.pool.sessions()).max(8 * cutter.overhead);
+        let cutter = Cutter { budget: cutter.budget.min(share), ..cutter };
         let lengths: Vec<usize> = sequences.iter().map(|ids| ids.len()).collect();
         cutter.cut(&lengths)
     }

@@ -8,10 +8,12 @@ use std::path::PathBuf;
 pub enum ModelError {
     /// Fetch ONNX Runtime, or say where it is.
     #[error(
-        "ONNX Runtime's shared library was not found; run `make onnxruntime`, or set inference.library or ORT_DYLIB_PATH to it; looked at: {}",
+        "ONNX Runtime's shared library was not found; run `make {fetch}`, or set inference.library or ORT_DYLIB_PATH to it; looked at: {}",
         list(looked)
     )]
     LibraryMissing {
+        /// The word of `make` that fetches it.
+        fetch: &'static str,
         /// Every place that was looked at, in order.
         looked: Vec<PathBuf>,
     },
@@ -76,7 +78,10 @@ pub enum ModelError {
     #[error(transparent)]
     Golden(#[from] GoldenMismatch),
     /// The execution provider that was asked for cannot be had.
-    #[error("inference.provider = \"{provider}\" cannot be had: {reason}")]
+    #[error(
+        "inference.provider = \"{provider}\" cannot be had: {reason}; `make gpu` fetches ONNX Runtime's CUDA build and the CUDA libraries, \
+         the driver (libcuda.so.1) comes with the machine; or set inference.provider = \"cpu\""
+    )]
     Provider {
         /// The provider.
         provider: &'static str,

@@ -1,11 +1,13 @@
 //! A stand-in classifier for tests of everything around the model; no release has it.
 //!
 //! Its scores are a function of the text, so a test can tell what a post must have been given.
-//! It is as slow as asked, fails on texts that ask for it, and is down when told to be.
+//! It is as slow as asked, fails on texts that ask for it, and is down when told to be. Real models
+//! can be given a device with little memory.
 
+use std::collections::BTreeMap;
 use std::env;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,31 @@ pub const VARIABLE: &str = "MOODSTREAM_TEST_CLASSIFIER";
 
 /// A text that contains this fails, and it alone.
 pub const FAILING: &str = "FAIL-THIS";
+
+/// Models whose device is small, by their bundle's folder.
+static MEMORY: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
+
+/// From now on sessions of the model in this folder run out of memory above so many padded tokens.
+pub fn limit_memory(bundle: &Path, padded_tokens: usize) {
+    MEMORY.lock().unwrap_or_else(PoisonError::into_inner).insert(bundle.to_path_buf(), padded_tokens);
+}
+
+/// The same, if the environment variable `MOODSTREAM_TEST_DEVICE_TOKENS` says how many.
+///
+/// # Errors
+/// When its value is no number.
+pub fn limit_memory_from_env(bundle: &Path) -> Result<(), String> {
+    const NAME: &str = "MOODSTREAM_TEST_DEVICE_TOKENS";
+    let Some(value) = env::var_os(NAME) else { return Ok(()) };
+    let value = value.to_string_lossy();
+    let tokens = value.parse().map_err(|_| format!("{NAME}: expected a number, found \"{value}\""))?;
+    limit_memory(bundle, tokens);
+    Ok(())
+}
+
+pub(super) fn memory(bundle: &Path) -> Option<usize> {
+    MEMORY.lock().unwrap_or_else(PoisonError::into_inner).get(bundle).copied()
+}
 
 /// Scores texts by their hash.
 #[derive(Debug, Clone)]

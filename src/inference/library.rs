@@ -49,6 +49,9 @@ pub(super) fn environment(configured: &Path, provider: Provider) -> Result<(Envi
         provider,
     };
     let path = places.find()?;
+    if provider == Provider::Cuda {
+        load_cuda(&path)?;
+    }
     let unusable = |reason: String| ModelError::LibraryUnusable { path: path.clone(), reason };
     let environment = ort::init_from(&path)
         .map_err(|error| unusable(error.to_string()))?
@@ -62,6 +65,29 @@ pub(super) fn environment(configured: &Path, provider: Provider) -> Result<(Envi
     let info = LibraryInfo { version: version(&build, &path), build, path };
     *loaded = Some((environment.clone(), info.clone()));
     Ok((environment, info))
+}
+
+/// Loads the CUDA libraries that the project fetched, beside ONNX Runtime's or in `.deps/cuda`: the
+/// CUDA provider asks the system's loader for them by name, which finds those that are loaded already.
+/// Without a folder of them the system's own are taken, if it has them.
+fn load_cuda(onnxruntime: &Path) -> Result<(), ModelError> {
+    let Some(folder) = cuda_folder(onnxruntime) else {
+        tracing::info!("no CUDA libraries beside ONNX Runtime's: the system's are taken");
+        return Ok(());
+    };
+    ort::ep::cuda::preload_dylibs(Some(&folder), Some(&folder)).map_err(|error| ModelError::Provider {
+        provider: "cuda",
+        reason: format!("{}: {}", folder.display(), error.message()),
+    })?;
+    tracing::info!(path = %folder.display(), "loaded the CUDA libraries");
+    Ok(())
+}
+
+/// The folder with CUDA libraries that belongs to this library of ONNX Runtime.
+fn cuda_folder(onnxruntime: &Path) -> Option<PathBuf> {
+    let beside = onnxruntime.parent()?;
+    let folders = [Some(beside.to_path_buf()), beside.parent().map(|parent| parent.join("cuda"))];
+    folders.into_iter().flatten().find(|folder| folder.join("libcudart.so.13").is_file())
 }
 
 /// The version that a build description or, failing that, a file name tells.
@@ -110,11 +136,19 @@ impl Places {
             if named.as_os_str().is_empty() {
                 continue;
             }
-            return at(&named).ok_or(ModelError::LibraryMissing { looked: vec![named] });
+            return at(&named).ok_or(ModelError::LibraryMissing { fetch: self.fetch(), looked: vec![named] });
         }
         let folders = self.folders();
         let found = folders.iter().find_map(|folder| at(folder));
-        found.ok_or(ModelError::LibraryMissing { looked: folders })
+        found.ok_or(ModelError::LibraryMissing { fetch: self.fetch(), looked: folders })
+    }
+
+    /// The word of `make` that fetches the library.
+    fn fetch(&self) -> &'static str {
+        match self.provider {
+            Provider::Cpu => "onnxruntime",
+            Provider::Cuda => "gpu",
+        }
     }
 
     fn folders(&self) -> Vec<PathBuf> {
@@ -238,6 +272,27 @@ mod tests {
         put(&gpu);
         let places = Places { provider: Provider::Cuda, ..places(root.path()) };
         assert_eq!(places.find().expect("found"), gpu);
+    }
+
+    #[test]
+    fn cuda_libraries_are_taken_from_beside_the_library_or_from_the_projects_folder() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let library = root.path().join(".deps/onnxruntime-gpu/libonnxruntime.so.1.31.1");
+        put(&library);
+        assert_eq!(cuda_folder(&library), None);
+        let fetched = root.path().join(".deps/cuda");
+        put(&fetched.join("libcudart.so.13"));
+        assert_eq!(cuda_folder(&library), Some(fetched));
+        put(&library.with_file_name("libcudart.so.13"));
+        assert_eq!(cuda_folder(&library), library.parent().map(Path::to_path_buf));
+    }
+
+    #[test]
+    fn a_missing_gpu_library_names_the_word_that_fetches_it() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let places = Places { provider: Provider::Cuda, ..places(root.path()) };
+        let missing = places.find().expect_err("nothing is there").to_string();
+        assert!(missing.contains("make gpu"), "{missing}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::encode::Encoder;
 use super::error::ModelError;
 use super::golden::{Canary, Verification, verify};
 use super::library::{self, LibraryInfo};
+use super::manifest::Precision;
 use super::micro_batch::Cutter;
 use super::pool::Pool;
 use super::session::SessionFactory;
@@ -26,6 +27,13 @@ const CPU_OVERHEAD: usize = 16;
 /// long as a thousand tokens.
 const GPU_OVERHEAD: usize = 1_024;
 
+/// Padded tokens of a micro-batch on a processor core: with the starter model more of them gain
+/// nothing, and pad more.
+const CPU_BUDGET: usize = 512;
+
+/// The same on a GPU, which needs some thousands at once to be busy. Not measured yet.
+const GPU_BUDGET: usize = 16_384;
+
 /// A classifier and what is known of it.
 pub struct Loaded {
     /// The classifier, warm.
@@ -36,9 +44,22 @@ pub struct Loaded {
     pub verification: Verification,
     /// Execution provider in use: `cpu` or `cuda`.
     pub provider: &'static str,
+    /// Precision of the model's weights.
+    pub precision: Precision,
     /// Sessions, one thread each.
     pub sessions: usize,
+    /// Padded tokens of a micro-batch.
+    pub token_budget: usize,
     pub(super) onnx: Arc<OnnxClassifier>,
+}
+
+/// Padded tokens of a micro-batch, as configured or as the device likes them.
+fn token_budget(inference: &Inference) -> usize {
+    match (inference.token_budget, inference.provider) {
+        (0, Provider::Cpu) => CPU_BUDGET,
+        (0, Provider::Cuda) => GPU_BUDGET,
+        (budget, _) => budget,
+    }
 }
 
 /// Loads and verifies the configured model.
@@ -58,6 +79,7 @@ pub fn load(model: &Model, inference: &Inference) -> Result<Loaded, ModelError> 
         Provider::Cpu => ("cpu", CPU_OVERHEAD),
         Provider::Cuda => ("cuda", GPU_OVERHEAD),
     };
+    let budget = token_budget(inference);
     let sessions = match (inference.sessions, inference.provider) {
         (0, Provider::Cpu) => thread::available_parallelism().map_or(1, usize::from),
         (0, Provider::Cuda) => 1,
@@ -93,11 +115,37 @@ pub fn load(model: &Model, inference: &Inference) -> Result<Loaded, ModelError> 
     let onnx = Arc::new(OnnxClassifier::new(
         bundle.info.clone(),
         encoder,
-        Cutter { budget: inference.token_budget.get(), overhead },
+        Cutter { budget, overhead },
         pool,
         verification.batch_independent,
         inference.cache_entries,
     ));
     let classifier = Arc::clone(&onnx) as Arc<dyn Classifier>;
-    Ok(Loaded { classifier, library, verification, provider, sessions, onnx })
+    Ok(Loaded {
+        classifier,
+        library,
+        verification,
+        provider,
+        precision: manifest.precision,
+        sessions,
+        token_budget: budget,
+        onnx,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn the_budget_of_micro_batches_is_the_devices_own_unless_configured() {
+        let budget = |flags: &[(&str, &str)]| {
+            let flags: Vec<_> = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            token_budget(&Config::load(None, std::iter::empty(), &flags).expect("settings").inference)
+        };
+        let cuda = ("inference.provider", "cuda");
+        assert_eq!((budget(&[]), budget(&[cuda])), (512, 16_384));
+        assert_eq!(budget(&[cuda, ("inference.token_budget", "4096")]), 4096);
+    }
 }

@@ -24,6 +24,7 @@ mod null;
 mod pool;
 mod session;
 
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,6 +134,25 @@ pub struct Cost {
     pub cache_hits: usize,
     /// Texts equal to another one of the same batch.
     pub duplicates: usize,
+    /// Runs that failed for lack of memory and were halved.
+    pub out_of_memory: usize,
+    /// Most padded tokens of a micro-batch, now; 0: the classifier has no such limit.
+    pub token_budget: usize,
+}
+
+/// Of several batches; times of batches that ran beside each other are summed up all the same.
+impl AddAssign for Cost {
+    fn add_assign(&mut self, more: Self) {
+        self.tokenize += more.tokenize;
+        self.queue += more.queue;
+        self.infer += more.infer;
+        self.busy += more.busy;
+        self.tokens += more.tokens;
+        self.padded_tokens += more.padded_tokens;
+        self.micro_batches += more.micro_batches;
+        self.cache_hits += more.cache_hits;
+        self.duplicates += more.duplicates;
+    }
 }
 
 /// The model cannot work at all: the caller pauses and keeps every post.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use super::bisect::{Model, Settled, settle};
+use super::bisect::{Model, Room, Settled, settle};
 use super::error::ModelError;
 use super::golden::Canary;
 use super::micro_batch::MicroBatch;
@@ -23,6 +23,7 @@ use super::{Answer, ClassifierDown, TokenIds};
 pub(super) struct Pool {
     jobs: Option<Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
+    room: Room,
 }
 
 /// What became of a batch.
@@ -39,6 +40,8 @@ pub(super) struct Ran {
     pub(super) padded_tokens: usize,
     /// Runs of a session.
     pub(super) runs: usize,
+    /// Those that failed for lack of memory.
+    pub(super) out_of_memory: usize,
 }
 
 /// A batch, as its micro-batches share it.
@@ -85,17 +88,18 @@ impl Pool {
         // Unbounded, but what is in it is not: each lane hands over one batch and waits (I8).
         let (jobs, queue) = unbounded();
         let (ready, started) = unbounded();
-        let mut pool = Self { jobs: Some(jobs), threads: Vec::new() };
+        let mut pool = Self { jobs: Some(jobs), threads: Vec::new(), room: Room::new() };
         for (number, runner) in runners.into_iter().enumerate() {
             let (queue, ready) = (queue.clone(), ready.clone());
             let mut seat = Seat { runner, canary: canary.clone() };
+            let room = pool.room.clone();
             let work = move || {
                 let warm = seat.canary();
                 let right = warm.is_ok();
                 let _ = ready.send(warm);
                 drop(ready);
                 if right {
-                    seat.serve(&queue);
+                    seat.serve(&queue, &room);
                 }
             };
             let thread = thread::Builder::new().name(format!("session-{number}")).spawn(work);
@@ -113,6 +117,11 @@ impl Pool {
     /// Number of sessions.
     pub(super) fn sessions(&self) -> usize {
         self.threads.len()
+    }
+
+    /// The most padded tokens that fit the device's memory, as far as is known.
+    pub(super) fn room(&self) -> usize {
+        self.room.tokens()
     }
 
     /// Runs a batch, cut into micro-batches, and waits for it.
@@ -135,7 +144,7 @@ impl Pool {
 
         let mut results: Vec<Option<Answer>> = vec![None; count];
         let mut span: Option<(Instant, Instant)> = None;
-        let (mut busy, mut padded_tokens, mut runs) = (Duration::ZERO, 0, 0);
+        let (mut busy, mut padded_tokens, mut runs, mut out_of_memory) = (Duration::ZERO, 0, 0, 0);
         for _ in 0..parts {
             let answer = answers.recv().map_err(|_| down("a session has ended"))?;
             let settled = answer.settled.map_err(|reason| {
@@ -147,6 +156,7 @@ impl Pool {
             busy += answer.ended - answer.started;
             padded_tokens += settled.padded_tokens;
             runs += settled.runs;
+            out_of_memory += settled.out_of_memory;
             for (index, scores) in settled.scored {
                 results[index] = Some(Ok(scores));
             }
@@ -163,6 +173,7 @@ impl Pool {
             busy,
             padded_tokens,
             runs,
+            out_of_memory,
         })
     }
 }
@@ -179,7 +190,7 @@ impl Drop for Pool {
 
 impl Seat {
     /// Works until the pool is dropped.
-    fn serve(&mut self, queue: &Receiver<Job>) {
+    fn serve(&mut self, queue: &Receiver<Job>, room: &Room) {
         let labels = self.runner.labels();
         for Job { batch, indices, done } in queue {
             if batch.abandoned.load(Ordering::Relaxed) {
@@ -187,7 +198,7 @@ impl Seat {
             }
             let started = Instant::now();
             // A panic must not take a session away from every batch to come.
-            let settled = catch_unwind(AssertUnwindSafe(|| settle(self, labels, &batch.sequences, indices)));
+            let settled = catch_unwind(AssertUnwindSafe(|| settle(self, labels, &batch.sequences, indices, room)));
             let settled = settled.unwrap_or_else(|_| Err("the session panicked".to_owned()));
             // The lane is gone if it gave the batch up.
             let _ = done.send(Done { settled, started, ended: Instant::now() });

@@ -26,6 +26,9 @@ pub(super) struct Runner {
     pad_id: i64,
     ids: Vec<i64>,
     mask: Vec<i64>,
+    /// Padded tokens that fit the device, as a test has it.
+    #[cfg(feature = "fault-injection")]
+    memory: Option<usize>,
 }
 
 /// Why a micro-batch could not be run.
@@ -68,13 +71,17 @@ impl SessionFactory {
     /// manifest says.
     pub(super) fn build(&self) -> Result<Runner, ModelError> {
         let runtime = |error: ort::Error| self.failed(error.message().to_owned());
-        let provider =
-            |error: ort::Error| ModelError::Provider { provider: "cuda", reason: error.message().to_owned() };
-        let mut builder = self.options().map_err(runtime)?;
-        if self.provider == Provider::Cuda {
-            builder = self.with_cuda(builder).map_err(provider)?;
-        }
-        let session = builder.commit_from_file(self.bundle.model_file()).map_err(runtime)?;
+        let provider = |error: ort::Error| {
+            let reason = error.message().trim_end().to_owned();
+            ModelError::Provider { provider: "cuda", reason }
+        };
+        let session = match self.provider {
+            Provider::Cpu => self
+                .options()
+                .and_then(|mut options| options.commit_from_file(self.bundle.model_file()))
+                .map_err(runtime)?,
+            Provider::Cuda => self.cuda_session().map_err(provider)?,
+        };
         self.check(&session)?;
         let manifest = &self.bundle.manifest;
         Ok(Runner {
@@ -85,6 +92,8 @@ impl SessionFactory {
             pad_id: i64::from(manifest.pad_id),
             ids: Vec::new(),
             mask: Vec::new(),
+            #[cfg(feature = "fault-injection")]
+            memory: super::faulty::memory(&self.bundle.path),
         })
     }
 
@@ -110,17 +119,22 @@ impl SessionFactory {
         Ok(builder)
     }
 
-    /// fp32 stays fp32: tensor cores would round to TF32 and move scores by more than a golden
-    /// tolerance allows.
-    fn with_cuda(&self, builder: SessionBuilder) -> ort::Result<SessionBuilder> {
-        let device = i32::try_from(self.device).map_err(ort::Error::wrap)?;
-        let mut cuda =
-            ep::CUDA::default().with_device_id(device).with_tf32(self.bundle.manifest.precision != Precision::Fp32);
-        if self.gpu_memory > 0 {
-            cuda = cuda.with_memory_limit(self.gpu_memory);
+    /// Everything on the GPU if that can be had, else what the runtime wants on the processor there.
+    fn cuda_session(&self) -> ort::Result<Session> {
+        let options = || -> ort::Result<SessionBuilder> {
+            let cuda = cuda(self.device, self.gpu_memory, self.bundle.manifest.precision)?;
+            Ok(self.options()?.with_execution_providers([cuda.build().error_on_failure()])?)
+        };
+        let file = self.bundle.model_file();
+        match options()?.with_disable_cpu_fallback()?.commit_from_file(&file) {
+            Err(error) if is_partly_on_the_processor(error.message()) => {
+                tracing::warn!(
+                    "some of the graph's nodes run on the processor, not on the GPU: its arithmetic of shapes, or more"
+                );
+                options()?.commit_from_file(&file)
+            }
+            session => session,
         }
-        let builder = builder.with_execution_providers([cuda.build().error_on_failure()])?;
-        Ok(builder.with_disable_cpu_fallback()?)
     }
 
     fn check(&self, session: &Session) -> Result<(), ModelError> {
@@ -158,6 +172,21 @@ impl SessionFactory {
     }
 }
 
+/// The CUDA provider as configured. fp32 stays fp32: tensor cores would round to TF32 and move scores
+/// by more than a golden tolerance allows.
+fn cuda(device: u32, memory: usize, precision: Precision) -> ort::Result<ep::CUDA> {
+    let device = i32::try_from(device).map_err(ort::Error::wrap)?;
+    let cuda = ep::CUDA::default().with_device_id(device).with_tf32(precision != Precision::Fp32);
+    Ok(if memory > 0 { cuda.with_memory_limit(memory) } else { cuda })
+}
+
+/// Whether a session was refused because not every node is on the GPU. ONNX Runtime puts what computes
+/// shapes on the processor on purpose, where it is faster (its issue 17930), so that most exported
+/// transformers cannot be had without any; more than that is slow, and only a person can tell.
+fn is_partly_on_the_processor(message: &str) -> bool {
+    message.contains("assigned to the default CPU EP")
+}
+
 impl Runner {
     /// Scores per sequence.
     pub(super) fn labels(&self) -> usize {
@@ -183,6 +212,10 @@ impl Runner {
             self.mask.resize(end, 0);
         }
         let shape = [count, longest];
+        #[cfg(feature = "fault-injection")]
+        if self.memory.is_some_and(|tokens| count * longest > tokens) {
+            return Err(RunError::from_message("a test's device: Failed to allocate memory for requested buffer"));
+        }
         let ids = TensorRef::from_array_view((shape, &self.ids[..]))?;
         let mask = TensorRef::from_array_view((shape, &self.mask[..]))?;
         let inputs = ort::inputs![
@@ -280,6 +313,16 @@ mod tests {
         for logit in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
             assert!(sigmoid(logit).is_nan());
         }
+    }
+
+    #[test]
+    fn device_and_memory_limit_reach_the_provider() {
+        let options = |memory| format!("{:?}", cuda(3, memory, Precision::Fp32).expect("a device"));
+        let limited = options(123_456);
+        for part in ["device_id", "\"3\"", "gpu_mem_limit", "\"123456\""] {
+            assert!(limited.contains(part), "no {part} in {limited}");
+        }
+        assert!(!options(0).contains("gpu_mem_limit"), "0 is no limit");
     }
 
     #[test]

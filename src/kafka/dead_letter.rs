@@ -3,37 +3,10 @@
 use rdkafka::message::{Header, OwnedHeaders};
 use sha2::{Digest, Sha256};
 
+use crate::fate::Death;
+
 /// Room for what a broker adds around one record in a batch.
 pub(crate) const FRAMING: usize = 256;
-
-/// Where a record failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// Reading its bytes.
-    Decode,
-    /// Running the model on it.
-    Classify,
-    /// Publishing what became of it.
-    Produce,
-}
-
-impl Stage {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Decode => "decode",
-            Self::Classify => "classify",
-            Self::Produce => "produce",
-        }
-    }
-}
-
-/// Why a record became a dead letter. Never holds any of the post's text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Death {
-    pub(crate) stage: Stage,
-    pub(crate) class: &'static str,
-    pub(crate) message: String,
-}
 
 /// The record as it came.
 pub(crate) struct Original<'a> {
@@ -94,6 +67,7 @@ mod tests {
     use rdkafka::message::Headers;
 
     use super::*;
+    use crate::fate::Stage;
 
     fn original(payload: Option<&[u8]>) -> Original<'_> {
         Original { topic: "posts", partition: 3, offset: 42, timestamp: 7, key: Some(b"k"), payload, headers: None }

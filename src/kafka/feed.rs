@@ -16,11 +16,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use super::BrokerError;
 use super::access::{Access, Link};
+use super::client::serve;
 use super::cluster::{self, ClusterError};
 use crate::config::Config;
 
-/// How long one poll of the producer waits: rdkafka always waits out the whole of it.
-const STEP: Duration = Duration::from_millis(1);
 /// Records between two looks at what was delivered.
 const SERVE_EVERY: u64 = 1024;
 
@@ -163,7 +162,7 @@ impl Feed {
                     if Instant::now() > give_up {
                         return Err(BrokerError::local("the brokers take nothing any more: the send queue stays full"));
                     }
-                    self.serve(STEP);
+                    serve(&self.producer);
                     record = back;
                 }
                 Err((error, _)) => {
@@ -185,7 +184,7 @@ impl Feed {
     pub(crate) fn finish(self) -> Fed {
         let give_up = Instant::now() + self.deadline;
         while self.producer.in_flight_count() > 0 && Instant::now() < give_up {
-            self.serve(STEP);
+            serve(&self.producer);
         }
         self.serve(Duration::ZERO);
         let deliveries = self.producer.context();

@@ -34,7 +34,7 @@ pub(crate) use client::base as client;
 pub use client::verify;
 pub use cluster::{Cluster, ClusterError};
 pub(crate) use consumer::LaneConsumer;
-pub(crate) use dead_letter::{Death, FRAMING, Original, Stage, header_bytes, letter};
+pub(crate) use dead_letter::{FRAMING, Original, header_bytes, letter};
 pub use failure::BrokerError;
 pub(crate) use feed::{Crumb, Feed};
 pub(crate) use inspect::{GroupFacts, Inspector, TopicFacts};

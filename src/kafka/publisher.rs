@@ -19,16 +19,13 @@ use rdkafka::message::{DeliveryResult, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
 
 use super::access::{Access, Link};
+use super::client::serve;
 use super::consumer::{LaneConsumer, offsets_to_commit};
 use super::failure::{BrokerError, Remedy, is_permanent};
 use super::native::GroupMetadata;
 use super::positions::{Note, Partition};
 use crate::config::Delivery;
 use crate::fault;
-
-/// How long one poll for acknowledgements waits. rdkafka's `poll` always waits it out, and its `flush`
-/// polls in steps of 100 ms, which every commit would cost; so deliveries are awaited in these steps.
-const STEP: Duration = Duration::from_millis(1);
 
 /// Between two tries of a retriable call, which may fail at once.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -179,7 +176,7 @@ impl Publisher {
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
                     if Instant::now() < *give_up.get_or_insert_with(|| Instant::now() + self.deadline) =>
                 {
-                    self.producer.poll(STEP);
+                    serve(&self.producer);
                     record = back;
                 }
                 Err((error, _)) => {
@@ -199,7 +196,7 @@ impl Publisher {
         fault::point("produced");
         let give_up = Instant::now() + self.deadline;
         while self.producer.in_flight_count() > 0 {
-            self.producer.poll(STEP);
+            serve(&self.producer);
             if Instant::now() > give_up {
                 return Err(Broken::Dead(BrokerError::local("the broker did not acknowledge the batch in time")));
             }
@@ -297,7 +294,7 @@ impl Publisher {
         let give_up = Instant::now() + self.deadline;
         self.producer.purge(PurgeConfig::default().queue().inflight());
         while self.producer.in_flight_count() > 0 && Instant::now() < give_up {
-            self.producer.poll(STEP);
+            serve(&self.producer);
         }
         if !self.open {
             return Broken::Aborted { error, permanent };

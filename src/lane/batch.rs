@@ -8,10 +8,9 @@ use rdkafka::Message;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::BorrowedMessage;
 
-use super::label::{Fate, Polled};
 use super::session::{Ended, Reading, Slot};
-use super::tally::Tally;
 use super::{IDLE, Lane, Uncertain};
+use crate::fate::{Fate, Tally};
 use crate::fault;
 use crate::inference::Cost;
 use crate::kafka::{Broken, BrokerError, Clients, LaneConsumer, Partition, Publisher};
@@ -19,6 +18,15 @@ use crate::telemetry::{Stage, TransactionResult};
 
 /// Batches in a row that are tried again although the broker refused them for lack of a permission.
 const DENIALS: u32 = 2;
+
+/// A record as a lane polled it.
+pub(super) struct Polled<'c> {
+    pub(super) message: BorrowedMessage<'c>,
+    /// Index of its partition among those that the lane reads.
+    pub(super) slot: usize,
+    /// Its timestamp, milliseconds since 1970; the time of polling where the record has none.
+    pub(super) timestamp: i64,
+}
 
 impl Lane {
     /// Gathers one batch and sees it through. `None`: there was nothing to do.
@@ -31,7 +39,7 @@ impl Lane {
             Err(error) => return Some(Ended::Rewind(error.to_string())),
         };
         fault::point("polled");
-        let (decoded, took) = self.labeller.decode(&batch);
+        let (decoded, took) = self.labeller.decode(batch.iter().map(|polled| polled.message.payload()));
         self.shared.metrics.stage(Stage::Decode, took);
         let trips =
             if reading.probe { self.breaker.probe_trips(decoded.bad()) } else { self.breaker.trips(decoded.bad()) };
@@ -102,7 +110,8 @@ impl Lane {
         let mut batch: Vec<Polled<'c>> = Vec::with_capacity(limit.min(1024));
         let (mut bytes, mut closes) = (0, None::<Instant>);
         while batch.len() < limit && bytes < config.max_bytes.0 {
-            let wait = closes.map_or(IDLE, |closes| closes.saturating_duration_since(Instant::now()));
+            let wait =
+                closes.map_or(IDLE, |closes| whole_milliseconds(closes.saturating_duration_since(Instant::now())));
             let message = match consumer.poll(wait) {
                 Some(Ok(message)) => message,
                 Some(Err(error)) if is_out_of_range(&error) || error.is_unauthorized() => return Err(error),
@@ -203,6 +212,10 @@ impl Lane {
         metrics.session_busy_seconds.inc_by(cost.busy.as_secs_f64());
         metrics.tokens.inc_by(cost.tokens as u64);
         metrics.padded_tokens.inc_by(cost.padded_tokens as u64);
+        metrics.out_of_memory.inc_by(cost.out_of_memory as u64);
+        if cost.token_budget > 0 {
+            metrics.token_budget.set(i64::try_from(cost.token_budget).unwrap_or(i64::MAX));
+        }
         metrics.cache_hits.inc_by(cost.cache_hits as u64);
         metrics.duplicate_texts.inc_by(cost.duplicates as u64);
         for (stage, took) in [(Stage::Tokenize, cost.tokenize), (Stage::Queue, cost.queue), (Stage::Infer, cost.infer)]
@@ -243,6 +256,11 @@ fn ends(batch: &[Polled<'_>], reading: &Reading) -> BTreeMap<Partition, i64> {
 /// The broker no longer has the offset that was asked for: only the committed offsets can tell how to go on.
 fn is_out_of_range(error: &BrokerError) -> bool {
     matches!(error.code, Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange))
+}
+
+/// Rounded up: the client waits whole milliseconds and would spin through the rest.
+fn whole_milliseconds(time: Duration) -> Duration {
+    Duration::from_millis(time.as_micros().div_ceil(1000).try_into().unwrap_or(u64::MAX))
 }
 
 fn now_ms() -> i64 {

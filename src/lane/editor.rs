@@ -3,20 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use rdkafka::Message;
 use rdkafka::message::OwnedHeaders;
 
-use super::label::{Fate, Polled};
+use super::batch::Polled;
 use super::session::Slot;
-use super::tally::Tally;
 use crate::config::Config;
-use crate::inference::{ModelInfo, Scored};
-use crate::kafka::{
-    Broken, BrokerError, Cluster, Death, FRAMING, Original, Outgoing, Publisher, Stage, header_bytes, letter,
-};
-use crate::labelled::{Disclosure, FORMAT_VERSION, LabelledPost, ModelRef, Scores, SkipReason, Source, Status};
-use crate::post::{EventTime, Post};
+use crate::fate::{Death, Fate, Stage, Tally};
+use crate::inference::ModelInfo;
+use crate::kafka::{Broken, BrokerError, Cluster, FRAMING, Original, Outgoing, Publisher, header_bytes, letter};
+use crate::labelled::{Content, RecordWriter, Source};
 
 /// Records convicted one after the other before the fault is looked for in the output topic.
 const CONVICTIONS: u32 = 10;
@@ -24,35 +20,27 @@ const CONVICTIONS: u32 = 10;
 /// Writes one lane's records.
 pub(super) struct Editor {
     cluster: Arc<Cluster>,
-    disclosure: Disclosure,
+    writer: RecordWriter,
     /// Records that the broker refuses even alone, by partition and offset.
     convicted: BTreeSet<(String, i32, i64)>,
     convictions: u32,
     json: Vec<u8>,
-    now: EventTime,
-}
-
-/// The post of an output record and what the model said of it.
-enum Content<'a> {
-    Labelled(&'a Post, &'a Scored),
-    Skipped(&'a Post, SkipReason),
 }
 
 impl Editor {
     pub(super) fn new(config: &Config, cluster: &Arc<Cluster>, key: Option<&[u8]>) -> Self {
         Self {
             cluster: cluster.clone(),
-            disclosure: Disclosure::new(config.privacy.text, config.privacy.author, key),
+            writer: RecordWriter::new(&config.privacy, key),
             convicted: BTreeSet::new(),
             convictions: 0,
             json: Vec::with_capacity(4096),
-            now: EventTime(0),
         }
     }
 
     /// A new batch: its records are labelled at this moment.
     pub(super) fn begin(&mut self) {
-        self.now = EventTime(Timestamp::now().as_millisecond());
+        self.writer.begin();
     }
 
     /// A batch was accepted: whatever was wrong, it is not the output topic.
@@ -100,7 +88,14 @@ impl Editor {
             };
             return self.bury(publisher, slot, polled, &death, model, tally);
         }
-        if let Err(error) = self.write(polled, &content, model) {
+        let source = Source::Record {
+            topic: message.topic(),
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp: polled.timestamp,
+        };
+        self.json.clear();
+        if let Err(error) = self.writer.write(&mut self.json, source, &content, model) {
             let death = Death { stage: Stage::Produce, class: "not_encodable", message: error.to_string() };
             return self.bury(publisher, slot, polled, &death, model, tally);
         }
@@ -129,54 +124,7 @@ impl Editor {
 
     /// The input's own time, but never the future: brokers refuse that, with the whole produce batch.
     fn timestamp(&self, polled: &Polled<'_>) -> i64 {
-        polled.timestamp.clamp(0, self.now.0)
-    }
-
-    fn write(&mut self, polled: &Polled<'_>, content: &Content<'_>, model: &ModelInfo) -> serde_json::Result<()> {
-        let message = &polled.message;
-        let (post, labelled, skip_reason) = match content {
-            Content::Labelled(post, scored) => (post, Some(scored), None),
-            Content::Skipped(post, reason) => (post, None, Some(*reason)),
-        };
-        let scores = labelled.map(|scored| Scores { labels: &model.labels, scores: &scored.scores });
-        let (text, text_hash) = self.disclosure.text(&post.text);
-        let (event_time, time_source) = EventTime::decide(post.created_at.as_ref(), polled.timestamp);
-        let place;
-        let id = if let Some(id) = &post.id {
-            id.as_str()
-        } else {
-            place = format!("{}/{}/{}", message.topic(), message.partition(), message.offset());
-            &place
-        };
-        let record = LabelledPost {
-            v: FORMAT_VERSION,
-            status: if labelled.is_some() { Status::Labelled } else { Status::Skipped },
-            skip_reason,
-            id,
-            text,
-            text_hash,
-            created_at: post.created_at.as_ref(),
-            event_time,
-            time_source,
-            platform: post.platform.as_deref(),
-            lang: post.lang.as_deref(),
-            author_id: self.disclosure.author(post.author.as_deref()),
-            extra: &post.extra,
-            labels: scores.as_ref().map(|scores| scores.given(&model.thresholds)),
-            scores,
-            token_count: labelled.map(|scored| scored.token_count),
-            truncated: labelled.is_some_and(|scored| scored.truncated),
-            model: ModelRef::from(model),
-            source: Source {
-                topic: message.topic(),
-                partition: message.partition(),
-                offset: message.offset(),
-                timestamp: polled.timestamp,
-            },
-            labelled_at: self.now,
-        };
-        self.json.clear();
-        serde_json::to_writer(&mut self.json, &record)
+        polled.timestamp.clamp(0, self.writer.now().0)
     }
 
     fn bury(

@@ -13,10 +13,8 @@
 mod batch;
 mod breaker;
 mod editor;
-mod label;
 mod session;
 mod size;
-mod tally;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -29,13 +27,13 @@ use jiff::Timestamp;
 
 use self::breaker::Breaker;
 use self::editor::Editor;
-use self::label::Labeller;
 use self::size::BatchSize;
-use self::tally::Tally;
 use crate::config::Config;
+use crate::fate::Tally;
 use crate::inference::{LaneClassifier, ModelInfo};
 use crate::kafka::{BrokerError, Cluster, Partition};
-use crate::telemetry::{Metrics, Outcome, Readiness};
+use crate::labeller::Labeller;
+use crate::telemetry::{Lanes, Metrics, Outcome, Readiness};
 
 /// How long an idle lane waits in one poll; it looks at the stop flag in between.
 const IDLE: Duration = Duration::from_millis(100);
@@ -76,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) readiness: Readiness,
+    /// What each lane holds, for the status page.
+    pub(crate) lanes: Lanes,
     /// The secret of the keyed hash, where the configuration asks for one.
     pub(crate) key: Option<Arc<[u8]>>,
     /// Set to stop between batches.
@@ -161,6 +161,10 @@ impl Lane {
         let condition = format!("lane-{index}");
         // Before its thread runs: a worker is not ready because a lane has not said anything yet.
         shared.readiness.set(&condition, "starting");
+        // At zero from the start, so that an emotion that no post has yet is told from one that the model lacks.
+        for label in &model.labels {
+            shared.metrics.emotion_labels.of([label]);
+        }
         Self {
             index,
             labeller: Labeller::new(config, classifier, model),
@@ -198,6 +202,7 @@ impl Lane {
             let Err(error) = connected.and_then(|clients| self.session(clients)) else { break };
             self.shared.metrics.client_restarts.inc();
             self.shared.readiness.set(&self.condition, error.to_string());
+            self.shared.lanes.assigned(self.index, None);
             if error.is_unauthorized() {
                 let missing = self.shared.cluster.denied(&error);
                 return Err(LaneError::Denied { lane: self.index, error, missing });
@@ -221,7 +226,14 @@ impl Lane {
             self.rest(backoff.next());
         }
         self.shared.readiness.set(&self.condition, "stopped");
+        self.shared.lanes.stopped(self.index);
         Ok(())
+    }
+
+    /// Notes that this lane pauses for a reason, or no longer does.
+    fn pause(&mut self, reason: Option<&'static str>) {
+        self.paused.set(&self.shared.metrics, reason);
+        self.shared.lanes.paused(self.index, reason);
     }
 
     fn stopping(&self) -> bool {

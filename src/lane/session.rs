@@ -127,7 +127,7 @@ impl Lane {
             Ended::Committed => {
                 backoff.reset();
                 if std::mem::take(&mut reading.probe) {
-                    self.paused.set(&self.shared.metrics, None);
+                    self.pause(None);
                     self.shared.readiness.clear(&self.condition);
                     tracing::info!(lane = self.index, "the probe went well: the lane works again");
                 }
@@ -154,13 +154,16 @@ impl Lane {
 
     /// The group gave this lane other partitions, or took them.
     fn rebalanced(&mut self, consumer: &LaneConsumer) -> Stance {
-        self.paused.set(&self.shared.metrics, None);
+        self.pause(None);
         let Some(assigned) = consumer.assigned() else {
             tracing::info!(lane = self.index, "partitions revoked");
+            self.shared.lanes.assigned(self.index, None);
             self.shared.readiness.set(&self.condition, "the group rebalances");
             return Stance::Hold(None);
         };
         tracing::info!(lane = self.index, partitions = %Names(&assigned), "assignment");
+        let held = assigned.iter().map(|partition| (partition.topic.clone(), partition.number)).collect();
+        self.shared.lanes.assigned(self.index, Some(held));
         if assigned.is_empty() {
             // More lanes than partitions: a stand-by has nothing to do, and is ready to take over.
             self.shared.readiness.clear(&self.condition);
@@ -235,7 +238,7 @@ impl Lane {
                 for lost in &lost {
                     self.shared.cluster.report_lost(lost);
                 }
-                self.paused.set(&self.shared.metrics, Some("position_lost"));
+                self.pause(Some("position_lost"));
                 self.shared.readiness.set(&self.condition, format!("position lost: {}", describe(&lost)));
                 clients.consumer.read_nothing()?;
                 Ok(Stance::Hold(None))
@@ -253,7 +256,7 @@ impl Lane {
     fn hold(&mut self, consumer: &LaneConsumer, kind: &'static str, reason: &str) -> Result<Stance, BrokerError> {
         consumer.read_nothing()?;
         let interval = self.shared.config.breaker.probe_interval.0;
-        self.paused.set(&self.shared.metrics, Some(kind));
+        self.pause(Some(kind));
         self.shared.readiness.set(&self.condition, reason);
         tracing::error!(lane = self.index, kind, probe_in = ?interval, "the lane pauses and keeps every record: {reason}");
         Ok(Stance::Hold(Some(Instant::now() + interval)))

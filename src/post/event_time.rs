@@ -24,21 +24,28 @@ pub enum TimeSource {
     CreatedAt,
     /// The Kafka record's timestamp.
     Record,
+    /// The moment of labelling: a line of a file has no timestamp.
+    LabelledAt,
 }
 
 impl EventTime {
-    /// `created_at` if it lies between 2000-01-01 and the record's timestamp + 24 h, else the record's timestamp.
+    /// [`EventTime::of_writing`], else the record's timestamp.
+    #[must_use]
+    pub fn decide(created_at: Option<&Value>, record_ms: i64) -> (Self, TimeSource) {
+        match Self::of_writing(created_at, record_ms) {
+            Some(time) => (time, TimeSource::CreatedAt),
+            None => (Self(record_ms), TimeSource::Record),
+        }
+    }
+
+    /// `created_at` if it lies between 2000-01-01 and `reference_ms` + 24 h, else nothing.
     ///
     /// `created_at` is RFC 3339, or a number or digit string since 1970: below 1e11 seconds, below 1e14
     /// milliseconds, below 1e17 microseconds, else nanoseconds.
     #[must_use]
-    pub fn decide(created_at: Option<&Value>, record_ms: i64) -> (Self, TimeSource) {
-        match created_at.and_then(milliseconds) {
-            Some(ms) if (OLDEST_MS..=record_ms.saturating_add(AHEAD_MS)).contains(&ms) => {
-                (Self(ms), TimeSource::CreatedAt)
-            }
-            _ => (Self(record_ms), TimeSource::Record),
-        }
+    pub fn of_writing(created_at: Option<&Value>, reference_ms: i64) -> Option<Self> {
+        let latest = reference_ms.saturating_add(AHEAD_MS);
+        created_at.and_then(milliseconds).filter(|ms| (OLDEST_MS..=latest).contains(ms)).map(Self)
     }
 }
 

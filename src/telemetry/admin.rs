@@ -1,13 +1,8 @@
-//! The admin HTTP server: `/livez`, `/readyz`, `/metrics`; and what readiness is made of.
-//!
-//! Keeps I10: whoever cannot do its work sets a condition with a reason, and the worker is not ready
-//! until every condition is cleared.
+//! The admin HTTP server: the status page, `/status.json`, `/livez`, `/readyz`, `/metrics`.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,66 +10,17 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
-use super::Metrics;
+use super::{Status, page};
 
 /// How long requests in hand may take once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(1);
-
-/// Why the worker is not ready: named conditions, shared by all who can keep it from working.
-#[derive(Debug, Clone)]
-pub struct Readiness {
-    conditions: Arc<Mutex<BTreeMap<String, String>>>,
-    gauge: Gauge,
-}
-
-impl Readiness {
-    /// The condition that a new one begins with, cleared when everything has been started.
-    pub const STARTING: &'static str = "start";
-
-    /// Not ready yet, because of [`Self::STARTING`]; the gauge follows (1 ready, 0 not).
-    #[must_use]
-    pub fn new(gauge: Gauge) -> Self {
-        let readiness = Self { conditions: Arc::default(), gauge };
-        readiness.set(Self::STARTING, "the worker is starting");
-        readiness
-    }
-
-    /// Says that something keeps the worker from working, such as `lane-2`: `joining the group`.
-    /// The same condition set again gets the new reason.
-    pub fn set(&self, condition: &str, reason: impl Into<String>) {
-        self.change(|conditions| conditions.insert(condition.to_owned(), reason.into()));
-    }
-
-    /// Says that this no longer does.
-    pub fn clear(&self, condition: &str) {
-        self.change(|conditions| conditions.remove(condition));
-    }
-
-    /// Every condition that holds, with its reason; none: ready.
-    #[must_use]
-    pub fn reasons(&self) -> Vec<(String, String)> {
-        let conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
-        conditions.iter().map(|(condition, reason)| (condition.clone(), reason.clone())).collect()
-    }
-
-    /// Whether nothing keeps the worker from working.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.reasons().is_empty()
-    }
-
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, String>) -> Option<String>) {
-        let mut conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut conditions);
-        // Under the lock, so that the gauge cannot keep an older state.
-        self.gauge.set(conditions.is_empty().into());
-    }
-}
+/// How often the status takes a reading of the metrics.
+const READING: Duration = Duration::from_secs(1);
 
 /// The address of `admin.listen` cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -97,18 +43,27 @@ impl AdminServer {
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub async fn start(listen: &str, metrics: Arc<Metrics>, readiness: Readiness) -> Result<Self, BindError> {
+    pub async fn start(listen: &str, status: Status) -> Result<Self, BindError> {
         let failed = |source| BindError { listen: listen.to_owned(), source };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let router = Router::new()
             .route("/livez", get(async || "ok\n"))
-            .route("/readyz", get(readyz).with_state(readiness))
-            .route("/metrics", get(page).with_state(metrics));
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
+            .route("/status.json", get(status_json))
+            .route("/", get(page::answer))
+            .with_state(status.clone());
         let (stop, stopped) = oneshot::channel::<()>();
         // A sender that was dropped stops it too.
         let serve = axum::serve(listener, router).with_graceful_shutdown(async { drop(stopped.await) });
-        let task = tokio::spawn(async { serve.await });
+        let task = tokio::spawn(async move {
+            let serve = async { serve.await };
+            tokio::select! {
+                served = serve => served,
+                () = record(&status) => Ok(()),
+            }
+        });
         Ok(Self { address, stop, task })
     }
 
@@ -129,8 +84,18 @@ impl AdminServer {
     }
 }
 
-async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
-    let reasons = readiness.reasons();
+/// Takes readings for ever.
+async fn record(status: &Status) {
+    let mut ticks = tokio::time::interval(READING);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        status.record();
+    }
+}
+
+async fn readyz(State(status): State<Status>) -> impl IntoResponse {
+    let reasons = status.readiness().reasons();
     if reasons.is_empty() {
         return (StatusCode::OK, "ready\n".to_owned());
     }
@@ -142,32 +107,46 @@ async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
     (StatusCode::SERVICE_UNAVAILABLE, page)
 }
 
-async fn page(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+async fn metrics(State(status): State<Status>) -> impl IntoResponse {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], metrics.encode())
+    ([(header::CONTENT_TYPE, kind)], status.metrics().encode())
+}
+
+async fn status_json(State(status): State<Status>) -> impl IntoResponse {
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    match serde_json::to_string(&status.report()) {
+        Ok(report) => (StatusCode::OK, headers, report),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, headers, serde_json::json!({"error": error.to_string()}).to_string())
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
     use std::net::TcpStream;
+    use std::sync::Arc;
 
     use super::*;
+    use crate::telemetry::status::tests::about;
+    use crate::telemetry::{Metrics, Notices, Outcome, Readiness};
 
     struct Running {
         runtime: tokio::runtime::Runtime,
         server: AdminServer,
         readiness: Readiness,
         metrics: Arc<Metrics>,
+        status: Status,
     }
 
     fn start() -> Running {
         let runtime = tokio::runtime::Runtime::new().expect("runtime");
         let metrics = Arc::new(Metrics::new());
         let readiness = Readiness::new(metrics.ready.clone());
-        let server =
-            runtime.block_on(AdminServer::start("127.0.0.1:0", metrics.clone(), readiness.clone())).expect("bound");
-        Running { runtime, server, readiness, metrics }
+        let status = Status::new(about(), metrics.clone(), readiness.clone(), Notices::default());
+        let server = runtime.block_on(AdminServer::start("127.0.0.1:0", status.clone())).expect("bound");
+        Running { runtime, server, readiness, metrics, status }
     }
 
     fn connect(address: SocketAddr) -> TcpStream {
@@ -212,14 +191,44 @@ mod tests {
         let (status, body) = get(server.address(), "/metrics");
         assert_eq!(status, 200);
         assert!(body.contains("moodstream_rebalances_total 1\n") && body.ends_with("# EOF\n"), "{body}");
-        assert_eq!(get(server.address(), "/").0, 404);
+        assert_eq!(get(server.address(), "/nothing").0, 404);
+    }
+
+    #[test]
+    fn the_status_page_and_its_numbers_are_served_while_the_worker_starts() {
+        let Running { server, metrics, .. } = &start();
+        let (status, page) = get(server.address(), "/");
+        assert_eq!(status, 200);
+        assert!(page.starts_with("<!doctype html>") && page.contains("status.json"), "{page}");
+        metrics.outcome(Outcome::Labelled, "", 7);
+        let (status, body) = get(server.address(), "/status.json");
+        assert_eq!(status, 200);
+        let report: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!((&report["totals"]["labelled"], &report["ready"]), (&7.into(), &false.into()));
+    }
+
+    #[test]
+    fn the_last_minutes_fill_without_anyone_looking() {
+        let Running { server, metrics, .. } = &start();
+        metrics.outcome(Outcome::Labelled, "", 7);
+        let give_up = std::time::Instant::now() + Duration::from_secs(30);
+        let labelled = loop {
+            assert!(std::time::Instant::now() < give_up, "no bucket was filled");
+            let (_, body) = get(server.address(), "/status.json");
+            let report: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+            if report["minutes"]["labelled"].as_array().is_some_and(|buckets| !buckets.is_empty()) {
+                break report["minutes"]["labelled"].clone();
+            }
+            std::thread::park_timeout(Duration::from_millis(50));
+        };
+        assert_eq!(labelled, serde_json::json!([7]));
     }
 
     #[test]
     fn an_address_in_use_is_reported_under_its_key() {
-        let Running { runtime, server, readiness, metrics } = start();
+        let Running { runtime, server, status, .. } = start();
         let listen = server.address().to_string();
-        let error = runtime.block_on(AdminServer::start(&listen, metrics, readiness)).expect_err("in use");
+        let error = runtime.block_on(AdminServer::start(&listen, status)).expect_err("in use");
         assert!(error.to_string().contains(&format!("admin.listen = \"{listen}\"")), "{error}");
         assert!(std::error::Error::source(&error).is_some());
     }

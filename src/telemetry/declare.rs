@@ -1,6 +1,9 @@
 //! How a metric is declared: registered under the project's prefix, and described by the same words,
 //! so that the documentation cannot say otherwise than `/metrics`.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::registry::{Metric, Registry};
@@ -15,23 +18,42 @@ type Labels<const N: usize> = [(&'static str, String); N];
 pub struct Labelled<M, const N: usize, C = fn() -> M> {
     names: [&'static str; N],
     family: Family<Labels<N>, M, C>,
+    /// The label values in use: a family does not tell them.
+    used: Arc<Mutex<BTreeSet<[String; N]>>>,
 }
 
 impl<M: Clone, const N: usize, C: MetricConstructor<M>> Labelled<M, N, C> {
     /// The metric of these label values, in the order of the labels. Takes a lock and copies the
     /// values: keep the handle.
     pub fn of(&self, values: [&str; N]) -> M {
+        self.with_used(|used| used.insert(values.map(str::to_owned)));
         self.family.get_or_create_owned(&self.labels(values))
+    }
+
+    /// Every metric that is exported, with its label values, in their order.
+    pub fn all(&self) -> Vec<([String; N], M)> {
+        let used = self.with_used(|used| used.clone());
+        let metric = |values: [String; N]| {
+            let metric = self.family.get(&self.labels(values.each_ref().map(String::as_str)))?.clone();
+            Some((values, metric))
+        };
+        used.into_iter().filter_map(metric).collect()
     }
 
     /// Takes the metric of these label values out of what is exported.
     pub fn forget(&self, values: [&str; N]) {
+        self.with_used(|used| used.remove(&values.map(str::to_owned)));
         self.family.remove(&self.labels(values));
     }
 
     /// Takes all of them out of what is exported.
     pub fn clear(&self) {
+        self.with_used(BTreeSet::clear);
         self.family.clear();
+    }
+
+    fn with_used<T>(&self, change: impl FnOnce(&mut BTreeSet<[String; N]>) -> T) -> T {
+        change(&mut self.used.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn labels(&self, values: [&str; N]) -> Labels<N> {
@@ -87,7 +109,7 @@ impl Declarations {
     ) -> Labelled<M, N> {
         let family = Family::new_with_constructor(constructor);
         self.declare::<M>(name, names.to_vec(), help, family.clone());
-        Labelled { names, family }
+        Labelled { names, family, used: Arc::default() }
     }
 
     fn declare<M: TypedMetric>(

@@ -6,18 +6,51 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context;
 use tracing::Subscriber;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
+use super::notices::{NoticeLayer, Notices};
 use crate::config::{Log, LogFormat};
 
-/// Starts logging for the whole process.
+/// Starts logging for the whole process; what is returned keeps the latest warnings and errors.
 ///
 /// # Errors
 /// When `log.level` is no filter, or logging has been started before.
-pub fn init(log: &Log) -> anyhow::Result<()> {
-    let subscriber = subscriber(log, io::stderr().is_terminal(), io::stderr)?;
-    subscriber.try_init().context("logging was started twice")
+pub fn init(log: &Log) -> anyhow::Result<Notices> {
+    let notices = Notices::default();
+    let subscriber = subscriber(log, io::stderr().is_terminal(), io::stderr)?.with(NoticeLayer(notices.clone()));
+    subscriber.try_init().context("logging was started twice")?;
+    Ok(notices)
+}
+
+/// `log.level` as it comes.
+const DEFAULT_LEVEL: &str = "info";
+
+/// Starts logging for a command with output of its own: as much as `quiet` lets through, unless `log.level` is set.
+///
+/// # Errors
+/// As [`init`].
+pub fn init_quiet(log: &Log, quiet: &str) -> anyhow::Result<()> {
+    init(&Log { level: level_or(log, quiet).to_owned(), ..log.clone() }).map(drop)
+}
+
+/// Starts logging in the same way, as text into memory.
+///
+/// # Errors
+/// As [`init`].
+pub fn init_kept(log: &Log, quiet: &str) -> anyhow::Result<KeptLog> {
+    let kept = KeptLog::default();
+    let writer = kept.clone();
+    let log = Log { format: LogFormat::Text, level: level_or(log, quiet).to_owned() };
+    subscriber(&log, false, move || writer.clone())?.try_init().context("logging was started twice")?;
+    Ok(kept)
+}
+
+/// The level that was set, or `quiet` when none was.
+fn level_or<'a>(log: &'a Log, quiet: &'a str) -> &'a str {
+    if log.level == DEFAULT_LEVEL { quiet } else { &log.level }
 }
 
 /// Log lines kept in memory while something else has the terminal.
@@ -50,35 +83,26 @@ impl Write for KeptLog {
     }
 }
 
-/// Starts logging for the whole process, into memory and as text; only what this filter lets through.
-///
-/// # Errors
-/// When the filter is none, or logging has been started before.
-pub fn init_kept(filter: &str) -> anyhow::Result<KeptLog> {
-    let kept = KeptLog::default();
-    let writer = kept.clone();
-    let log = Log { format: LogFormat::Text, level: filter.to_owned() };
-    subscriber(&log, false, move || writer.clone())?.try_init().context("logging was started twice")?;
-    Ok(kept)
-}
-
-fn subscriber<W>(log: &Log, terminal: bool, writer: W) -> anyhow::Result<Box<dyn Subscriber + Send + Sync>>
+/// The log's lines; what is put upon it sees what `log.level` lets through.
+fn subscriber<W>(
+    log: &Log,
+    terminal: bool,
+    writer: W,
+) -> anyhow::Result<impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let filter =
         EnvFilter::try_new(&log.level).with_context(|| format!("log.level = \"{}\" is no filter", log.level))?;
-    let lines = fmt().with_env_filter(filter).with_writer(writer);
+    let lines = fmt::layer::<Registry>().with_writer(writer);
     let text = match log.format {
         LogFormat::Auto => terminal,
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
-    Ok(if text {
-        Box::new(lines.with_ansi(terminal).compact().finish())
-    } else {
-        Box::new(lines.json().flatten_event(true).finish())
-    })
+    let lines =
+        if text { lines.with_ansi(terminal).compact().boxed() } else { lines.json().flatten_event(true).boxed() };
+    Ok(tracing_subscriber::registry().with(lines).with(filter))
 }
 
 #[cfg(test)]

@@ -90,6 +90,23 @@ label_values! {
     }
 }
 
+/// The model and how it is run.
+#[derive(Debug, Clone, Copy)]
+pub struct Session<'a> {
+    /// Execution provider in use.
+    pub provider: &'a str,
+    /// The model's id.
+    pub model: &'a str,
+    /// Its content hash.
+    pub hash: &'a str,
+    /// Precision of its weights.
+    pub precision: &'a str,
+    /// Version of ONNX Runtime.
+    pub library_version: &'a str,
+    /// Sessions, one thread each.
+    pub sessions: usize,
+}
+
 /// Every metric of the worker.
 #[derive(Debug)]
 pub struct Metrics {
@@ -115,6 +132,10 @@ pub struct Metrics {
     pub session_busy_seconds: Counter<f64, AtomicU64>,
     /// The same with padding.
     pub padded_tokens: Counter,
+    /// Runs of the model that failed for lack of memory.
+    pub out_of_memory: Counter,
+    /// Most padded tokens of a micro-batch.
+    pub token_budget: Gauge,
     /// Texts answered by the cache.
     pub cache_hits: Counter,
     /// Texts equal to another one of their batch.
@@ -124,7 +145,9 @@ pub struct Metrics {
     /// Transactions, by result.
     pub transactions: Labelled<Counter, 1>,
     /// Always 1; its labels name the model and how it is run. See [`Metrics::session`].
-    pub session_info: Labelled<Gauge, 4>,
+    pub session_info: Labelled<Gauge, 5>,
+    /// Sessions of the model.
+    pub sessions: Gauge,
     /// Lanes running.
     pub lanes: Gauge,
     /// Lanes that poll without labelling, by reason.
@@ -220,6 +243,16 @@ impl Metrics {
                 "Time that the model's sessions were at work, all sessions together",
                 Counter::default(),
             ),
+            out_of_memory: declare.plain(
+                "out_of_memory",
+                "Micro-batches that did not fit the device's memory; each was halved, and those that follow are smaller",
+                Counter::default(),
+            ),
+            token_budget: declare.plain(
+                "token_budget",
+                "Padded tokens of a micro-batch at most; less than configured after a lack of memory",
+                Gauge::default(),
+            ),
             cache_hits: declare.plain("cache_hits", "Texts whose scores were still known", Counter::default()),
             duplicate_texts: declare.plain(
                 "duplicate_texts",
@@ -230,9 +263,11 @@ impl Metrics {
             transactions,
             session_info: declare.labelled(
                 "session_info",
-                ["provider", "model", "hash", "library_version"],
-                "Always 1: the execution provider in use, the model's id and content hash, and ONNX Runtime's version",
+                ["provider", "model", "hash", "precision", "library_version"],
+                "Always 1: the execution provider in use, the model's id, content hash and precision, and ONNX Runtime's \
+                 version",
             ),
+            sessions: declare.plain("sessions", "Sessions of the model, one thread each", Gauge::default()),
             lanes: declare.plain("lanes", "Lanes running", Gauge::default()),
             lanes_paused: declare.labelled(
                 "lanes_paused",
@@ -295,9 +330,11 @@ impl Metrics {
     }
 
     /// Names the model and how it is run; the one named before is forgotten.
-    pub fn session(&self, provider: &str, model: &str, hash: &str, library_version: &str) {
+    pub fn session(&self, session: &Session<'_>) {
+        let Session { provider, model, hash, precision, library_version, sessions } = *session;
         self.session_info.clear();
-        self.session_info.of([provider, model, hash, library_version]).set(1);
+        self.session_info.of([provider, model, hash, precision, library_version]).set(1);
+        self.sessions.set(i64::try_from(sessions).unwrap_or(i64::MAX));
     }
 
     /// The metrics in the text format that Prometheus reads (`OpenMetrics` 1.0).
@@ -340,6 +377,11 @@ mod tests {
     use super::*;
     use crate::committed::assert_committed;
 
+    fn session(provider: &str) -> Session<'_> {
+        let (model, hash, precision, library_version) = ("starter", "abc", "int8", "1.32.0");
+        Session { provider, model, hash, precision, library_version, sessions: 2 }
+    }
+
     /// Every metric with something in it.
     fn used() -> Metrics {
         let metrics = Metrics::new();
@@ -350,7 +392,7 @@ mod tests {
         metrics.emotion_labels.of(["joy"]).inc();
         metrics.lag("posts", 0, 7, Duration::from_millis(1500));
         metrics.batch_size_limit.of(["0"]).set(64);
-        metrics.session("cpu", "starter", "abc", "1.32.0");
+        metrics.session(&session("cpu"));
         metrics.lanes_paused.of(["breaker"]).set(1);
         metrics.lost_positions.of(["out_of_range"]).inc();
         metrics.stage(Stage::Infer, Duration::from_millis(20));
@@ -393,7 +435,7 @@ mod tests {
             "moodstream_lag_seconds{topic=\"posts\",partition=\"0\"} 1.5",
             "moodstream_stage_seconds_bucket{le=\"0.025\",stage=\"infer\"} 1",
             "moodstream_transactions_total{result=\"fenced\"} 0",
-            "moodstream_session_info{provider=\"cpu\",model=\"starter\",hash=\"abc\",library_version=\"1.32.0\"} 1",
+            "moodstream_session_info{provider=\"cpu\",model=\"starter\",hash=\"abc\",precision=\"int8\",library_version=\"1.32.0\"} 1",
         ] {
             assert!(page.lines().any(|line| line == sample), "{sample} is not in\n{page}");
         }
@@ -417,6 +459,8 @@ mod tests {
         let metrics = used();
         metrics.lag("posts", 1, 1, Duration::ZERO);
         metrics.forget_partition("posts", 0);
+        let told: Vec<_> = metrics.lag_records.all().into_iter().map(|(values, lag)| (values, lag.get())).collect();
+        assert_eq!(told, [(["posts".to_owned(), "1".to_owned()], 1)]);
         let page = metrics.encode();
         assert!(!page.contains("partition=\"0\"") && page.contains("partition=\"1\""), "{page}");
     }
@@ -424,7 +468,7 @@ mod tests {
     #[test]
     fn only_the_latest_session_is_exported() {
         let metrics = used();
-        metrics.session("cuda", "starter", "abc", "1.32.0");
+        metrics.session(&session("cuda"));
         assert_eq!(metrics.encode().matches("moodstream_session_info{").count(), 1);
     }
 }

@@ -1,4 +1,5 @@
-//! The pipeline on the embedded broker: every outcome, every kind of bad input, injected broker errors.
+//! The pipeline on the embedded broker: every outcome, every kind of bad input, injected broker errors; and the
+//! status page of such a worker in a browser.
 //!
 //! That broker stores no offsets of transactions and writes no markers, so what is aborted stays visible and every
 //! rewind begins at offset 0. Nothing here claims exactly-once: after a fault each record is labelled at
@@ -6,7 +7,9 @@
 
 mod bad_input;
 mod broker_errors;
+mod browser;
 mod commands;
 mod labelling;
 mod model_faults;
+mod page;
 mod rig;

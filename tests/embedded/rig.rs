@@ -9,7 +9,8 @@ use moodstream::config::Config;
 use moodstream::demo::EmbeddedBroker;
 use moodstream::inference::faulty::{Faults, FaultyClassifier};
 use moodstream::kafka::Cluster;
-use moodstream::telemetry::{Metrics, Outcome, Readiness, TransactionResult};
+use moodstream::telemetry::status::About;
+use moodstream::telemetry::{Metrics, Notices, Outcome, Readiness, Status, TransactionResult};
 use moodstream::worker::Worker;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -131,7 +132,7 @@ pub(crate) struct Rig {
     reader: Reader,
     /// Records sent, per partition.
     sent: RefCell<BTreeMap<i32, i64>>,
-    runtime: Runtime,
+    pub(crate) runtime: Runtime,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) readiness: Readiness,
     pub(crate) broker: EmbeddedBroker,
@@ -211,6 +212,20 @@ impl Rig {
             (rig.outputs().len() + rig.dead_letters().len()) as u64 + rig.count(Outcome::Skipped, "not_selected")
         };
         self.wait("they are all published", |rig| published(rig) >= count);
+    }
+
+    /// Waits until every record sent is counted.
+    pub(crate) fn wait_until_all_are_settled(&self) {
+        self.wait("every record is counted", |rig| rig.outcomes() >= rig.sent());
+    }
+
+    /// The status of the worker, as `run` makes it.
+    pub(crate) fn status(&self) -> Status {
+        let (metrics, readiness) = (self.metrics.clone(), self.readiness.clone());
+        let status = Status::new(About::new(&self.config), metrics, readiness, Notices::default());
+        let worker = self.worker.as_ref().expect("a worker");
+        status.show_worker(worker.lanes().clone(), worker.instance());
+        status
     }
 
     /// Waits until every record sent has an output or a dead letter, and checks that the metrics add up.

@@ -10,6 +10,7 @@
 mod support;
 
 mod bad_records;
+mod bench;
 mod broker_faults;
 mod check;
 mod control;
@@ -20,4 +21,5 @@ mod oracle;
 mod positions;
 mod rig;
 mod security;
+mod small_device;
 mod targets;

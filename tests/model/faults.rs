@@ -136,3 +136,73 @@ fn dropping_the_classifier_and_its_lanes_ends_the_session_threads() {
     // Joins them: it hangs, and the test with it, if one does not end.
     drop(lane);
 }
+
+#[cfg(feature = "fault-injection")]
+mod memory {
+    //! A device with little memory.
+
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use moodstream::inference::faulty::limit_memory;
+
+    use super::*;
+
+    /// A log in memory.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic while it was held").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_lack_of_memory_halves_micro_batches_is_told_and_remembered_and_changes_no_score() {
+        let folder = Tiny::default().write();
+        // The golden texts fit, alone and together; a micro-batch of 512 tokens does not.
+        limit_memory(folder.path(), 100);
+        let loaded = load_bundle(folder.path(), 2, 0).expect("loads");
+        let mut lane = loaded.classifier.lane().expect("a lane");
+        let texts: Vec<String> =
+            (0..600).map(|n: usize| format!("{}{}", "good ".repeat(1 + n % 7), "bad ".repeat(n / 7 % 6))).collect();
+        let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let first = tracing::subscriber::with_default(log, || lane.classify(&borrowed)).expect("the model is up");
+        for (text, verdict) in texts.iter().zip(&first.verdicts) {
+            assert!(is_right(verdict, text), "{text}: {verdict:?}");
+        }
+        let cost = first.cost;
+        assert!(cost.out_of_memory >= 1, "{cost:?}");
+        assert!((50..=100).contains(&cost.token_budget), "{cost:?}");
+        let told = String::from_utf8(lines.0.lock().expect("no panic while it was held").clone()).expect("text");
+        assert!(told.contains("WARN") && told.contains("did not fit the device's memory"), "{told}");
+
+        let again = lane.classify(&borrowed).expect("the model is up");
+        assert_eq!((again.cost.out_of_memory, again.cost.token_budget), (0, cost.token_budget), "it is remembered");
+        assert!(again.verdicts.iter().zip(&texts).all(|(verdict, text)| is_right(verdict, text)));
+    }
+
+    #[test]
+    fn a_text_that_does_not_fit_alone_fails_alone() {
+        let mut tiny = Tiny::default();
+        tiny.manifest["max_length"] = 40.into();
+        let folder = tiny.write();
+        // All golden texts together are padded to 20 tokens.
+        limit_memory(folder.path(), 24);
+        let loaded = load_bundle(folder.path(), 1, 0).expect("loads");
+        let mut lane = loaded.classifier.lane().expect("a lane");
+        let long = "good ".repeat(30);
+        let classified = lane.classify(&["good", &long, "bad"]).expect("the model is up");
+        assert_eq!(failed(&classified), [1]);
+        assert!(is_right(&classified.verdicts[0], "good") && is_right(&classified.verdicts[2], "bad"));
+    }
+}

@@ -7,7 +7,6 @@ mod independence;
 mod refusals;
 mod tiny;
 
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use moodstream::config::{Bytes, Inference, Model, Provider};
@@ -21,7 +20,7 @@ fn settings(sessions: usize, cache_entries: usize) -> Inference {
         device: 0,
         gpu_memory: Bytes(0),
         sessions,
-        token_budget: NonZeroUsize::new(512).expect("not zero"),
+        token_budget: 512,
         cache_entries,
     }
 }

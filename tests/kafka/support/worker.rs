@@ -71,6 +71,12 @@ impl Launch {
         self.set("model.path", model.to_str().expect("the project's path is text"))
     }
 
+    /// The model of the project on a device whose memory holds so many padded tokens.
+    pub(crate) fn small_device(mut self, padded_tokens: usize) -> Self {
+        self.environment.insert("MOODSTREAM_TEST_DEVICE_TOKENS".to_owned(), padded_tokens.to_string());
+        self.real_model()
+    }
+
     /// Aborts at the `pass`-th pass of a crash point.
     pub(crate) fn crash_at(mut self, point: &str, pass: usize) -> Self {
         self.environment.insert("MOODSTREAM_CRASH_AT".to_owned(), format!("{point}:{pass}"));

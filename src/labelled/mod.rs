@@ -1,7 +1,11 @@
 //! What flows out: one JSON object per labelled or skipped post, as schemas/labelled-post.schema.json says.
 //!
-//! Every record carries its source (topic, partition, offset), so nothing downstream can lose it, and
-//! the model that made it (I9).
+//! Every record carries its source (topic, partition and offset, or file and line), so nothing downstream can
+//! lose it, and the model that made it (I9).
+
+mod writer;
+
+use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use schemars::JsonSchema;
@@ -15,10 +19,12 @@ use crate::config::Exposure;
 use crate::inference::ModelInfo;
 use crate::post::{EventTime, TimeSource};
 
+pub(crate) use writer::{Content, RecordWriter};
+
 /// Version of the record format.
 pub const FORMAT_VERSION: u8 = 1;
 
-/// One record of the output topic.
+/// One record of the output topic, or one line that `moodstream label` writes.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct LabelledPost<'a> {
     /// Version of this format: 1.
@@ -27,7 +33,7 @@ pub struct LabelledPost<'a> {
     pub status: Status,
     /// Why it was not; null when labelled.
     pub skip_reason: Option<SkipReason>,
-    /// The post's id, or `topic/partition/offset` of its record.
+    /// The post's id, or `topic/partition/offset` of its record, or `file:line`.
     pub id: &'a str,
     /// The text; null unless `privacy.text = "keep"`.
     pub text: Option<&'a str>,
@@ -60,7 +66,7 @@ pub struct LabelledPost<'a> {
     pub truncated: bool,
     /// The model that gave the scores.
     pub model: ModelRef<'a>,
-    /// The input record.
+    /// The input record, or the input line.
     pub source: Source<'a>,
     /// When it was labelled, UTC, RFC 3339 with milliseconds.
     #[schemars(with = "String")]
@@ -152,17 +158,42 @@ impl<'a> From<&'a ModelInfo> for ModelRef<'a> {
     }
 }
 
-/// The input record that a post came in.
-#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
-pub struct Source<'a> {
-    /// Topic.
-    pub topic: &'a str,
-    /// Partition.
-    pub partition: i32,
-    /// Offset.
-    pub offset: i64,
-    /// The record's timestamp, milliseconds since 1970.
-    pub timestamp: i64,
+/// Where a post came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Source<'a> {
+    /// A record of an input topic.
+    Record {
+        /// Topic.
+        topic: &'a str,
+        /// Partition.
+        partition: i32,
+        /// Offset.
+        offset: i64,
+        /// The record's timestamp, milliseconds since 1970.
+        timestamp: i64,
+    },
+    /// A line of an input file.
+    Line(FileLine<'a>),
+}
+
+/// A line of an input file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct FileLine<'a> {
+    /// The file as it was named; `-` is standard input.
+    pub file: &'a str,
+    /// The line, counted from 1.
+    pub line: u64,
+}
+
+/// The id of a post that has none of its own.
+impl fmt::Display for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record { topic, partition, offset, .. } => write!(f, "{topic}/{partition}/{offset}"),
+            Self::Line(FileLine { file, line }) => write!(f, "{file}:{line}"),
+        }
+    }
 }
 
 /// What of text and author is published.
@@ -238,7 +269,12 @@ mod tests {
     }
 
     /// A record of the kind that a lane writes.
-    fn record<'a>(labels: &'a [String], scores: Option<&'a [f32]>, extra: &'a Map<String, Value>) -> LabelledPost<'a> {
+    fn record<'a>(
+        labels: &'a [String],
+        scores: Option<&'a [f32]>,
+        extra: &'a Map<String, Value>,
+        source: Source<'a>,
+    ) -> LabelledPost<'a> {
         let scores = scores.map(|scores| Scores { labels, scores });
         LabelledPost {
             v: FORMAT_VERSION,
@@ -259,7 +295,7 @@ mod tests {
             scores,
             truncated: false,
             model: ModelRef { id: "m", hash: "h", thresholds: &[0.5, 0.5] },
-            source: Source { topic: "posts", partition: 0, offset: 1, timestamp: 2 },
+            source,
             labelled_at: EventTime(0),
         }
     }
@@ -320,8 +356,10 @@ mod tests {
         let schema = schema();
         let labels = ["joy".to_owned(), "anger".to_owned()];
         let extra = Map::from_iter([("likes".to_owned(), json!(3))]);
-        for scores in [Some([0.75, 0.25]), None] {
-            let post = record(&labels, scores.as_ref().map(<[f32; 2]>::as_slice), &extra);
+        let of_topic = Source::Record { topic: "posts", partition: 0, offset: 1, timestamp: 2 };
+        let of_file = Source::Line(FileLine { file: "posts.jsonl", line: 1 });
+        for (scores, source) in [(Some([0.75, 0.25]), of_topic), (None, of_topic), (Some([0.75, 0.25]), of_file)] {
+            let post = record(&labels, scores.as_ref().map(<[f32; 2]>::as_slice), &extra, source);
             let mut post = serde_json::to_value(post).expect("JSON");
             assert_eq!(violations(&schema, &schema, &post, ""), [""; 0]);
             let keys: BTreeSet<String> = post.as_object().expect("an object").keys().cloned().collect();
@@ -330,9 +368,13 @@ mod tests {
                 assert_eq!(violations(&schema, &schema, &post, ""), [format!(".{key} is missing")]);
                 post[key] = kept;
             }
-            for (key, wrong) in
-                [("v", json!("1")), ("status", json!("done")), ("labels", json!([1])), ("more", json!(1))]
-            {
+            for (key, wrong) in [
+                ("v", json!("1")),
+                ("status", json!("done")),
+                ("labels", json!([1])),
+                ("more", json!(1)),
+                ("source", json!({"file": "f"})),
+            ] {
                 let mut bad = post.clone();
                 bad[key] = wrong;
                 assert_ne!(violations(&schema, &schema, &bad, ""), [""; 0], "{key}");

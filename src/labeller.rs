@@ -1,45 +1,22 @@
-//! From polled records to what becomes of each: decode, choose, classify.
+//! From records' bytes to what becomes of each: decode, choose, classify.
 //!
+//! Shared by the lanes of a worker and by `moodstream label`, so that a post meets the same fate in both.
 //! Every record gets exactly one [`Fate`] (I1), and a bad one only its own (I7).
 
 use std::time::{Duration, Instant};
 
-use rdkafka::Message;
-use rdkafka::message::BorrowedMessage;
-
 use crate::config::{Config, OtherLanguages};
-use crate::inference::{Classified, ClassifierDown, Cost, LaneClassifier, ModelInfo, Scored, Verdict};
-use crate::kafka::{Death, Stage};
+use crate::fate::{Death, Fate, Stage};
+use crate::inference::{Classified, ClassifierDown, Cost, LaneClassifier, ModelInfo, Verdict};
 use crate::labelled::SkipReason;
 use crate::post::{BadInput, Decoded, Mapping, Post};
 
-/// A record as a lane polled it.
-pub(super) struct Polled<'c> {
-    pub(super) message: BorrowedMessage<'c>,
-    /// Index of its partition among those that the lane reads.
-    pub(super) slot: usize,
-    /// Its timestamp, milliseconds since 1970; the time of polling where the record has none.
-    pub(super) timestamp: i64,
-}
-
-/// What becomes of a record.
-pub(super) enum Fate {
-    /// Published with scores.
-    Labelled { post: Post, scored: Scored },
-    /// Published without, for this reason.
-    Skipped { post: Post, reason: SkipReason },
-    /// Counted only.
-    NotSelected,
-    /// To the dead letters.
-    Dead(Death),
-}
-
 /// A decoded batch, before the model has seen it.
-pub(super) struct DecodedBatch(Vec<Result<Decoded, BadInput>>);
+pub(crate) struct DecodedBatch(Vec<Result<Decoded, BadInput>>);
 
 impl DecodedBatch {
     /// What is wrong with the bad ones, in a sentence.
-    pub(super) fn complaint(&self) -> String {
+    pub(crate) fn complaint(&self) -> String {
         let first = self.0.iter().find_map(|decoded| decoded.as_ref().err());
         let example = first.map(|bad| format!(", for example because {bad}")).unwrap_or_default();
         format!(
@@ -50,13 +27,13 @@ impl DecodedBatch {
     }
 
     /// Whether each record is bad.
-    pub(super) fn bad(&self) -> impl Iterator<Item = bool> {
+    pub(crate) fn bad(&self) -> impl Iterator<Item = bool> {
         self.0.iter().map(Result::is_err)
     }
 }
 
-/// Decodes and classifies for one lane.
-pub(super) struct Labeller {
+/// Decodes and classifies for one thread.
+pub(crate) struct Labeller {
     mapping: Mapping,
     classifier: Box<dyn LaneClassifier>,
     model: ModelInfo,
@@ -65,7 +42,7 @@ pub(super) struct Labeller {
 }
 
 impl Labeller {
-    pub(super) fn new(config: &Config, classifier: Box<dyn LaneClassifier>, model: &ModelInfo) -> Self {
+    pub(crate) fn new(config: &Config, classifier: Box<dyn LaneClassifier>, model: &ModelInfo) -> Self {
         Self {
             mapping: Mapping::new(&config.input),
             classifier,
@@ -75,19 +52,19 @@ impl Labeller {
         }
     }
 
-    pub(super) fn model(&self) -> &ModelInfo {
+    pub(crate) fn model(&self) -> &ModelInfo {
         &self.model
     }
 
-    /// Reads every record.
-    pub(super) fn decode(&self, batch: &[Polled<'_>]) -> (DecodedBatch, Duration) {
+    /// Reads the value of every record; `None` is a tombstone.
+    pub(crate) fn decode<'v>(&self, values: impl Iterator<Item = Option<&'v [u8]>>) -> (DecodedBatch, Duration) {
         let start = Instant::now();
-        let decoded = batch.iter().map(|polled| self.mapping.decode(polled.message.payload())).collect();
+        let decoded = values.map(|value| self.mapping.decode(value)).collect();
         (DecodedBatch(decoded), start.elapsed())
     }
 
     /// Gives every record its fate, in order.
-    pub(super) fn label(&mut self, DecodedBatch(decoded): DecodedBatch) -> Result<(Vec<Fate>, Cost), ClassifierDown> {
+    pub(crate) fn label(&mut self, DecodedBatch(decoded): DecodedBatch) -> Result<(Vec<Fate>, Cost), ClassifierDown> {
         let mut cut_short = Vec::new();
         let wanted: Vec<Option<&str>> = decoded
             .iter()
