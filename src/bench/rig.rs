@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::producer::{BaseRecord, Producer};
 
 use crate::config::{Config, OtherLanguages, Start};
 use crate::inference::Classifier;
-use crate::kafka::{self, BrokerError, Cluster};
+use crate::kafka::{Access, Cluster, Link};
 use crate::post::{Decoded, Mapping};
 use crate::telemetry::{Metrics, Outcome, Readiness};
 use crate::worker::Worker;
@@ -90,7 +89,8 @@ impl Posts {
 /// A topic full of posts, and where their labels go; removed at the end.
 pub(super) struct Rig {
     pub(super) config: Config,
-    admin: AdminClient<DefaultClientContext>,
+    access: Access,
+    admin: AdminClient<Link>,
     topics: [String; 3],
 }
 
@@ -108,21 +108,22 @@ impl Rig {
         config.inference.cache_entries = 0;
         // What the model alone is measured on is labelled, whatever its language.
         config.input.other_languages = OtherLanguages::Label;
-        let admin: AdminClient<DefaultClientContext> = kafka::client(&config).create().map_err(BrokerError::from)?;
+        let access = Access::new(&config)?;
+        let admin = access.admin()?;
         let new = topics.each_ref().map(|topic| NewTopic::new(topic, partitions, TopicReplication::Fixed(1)));
         let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
         for made in admin.create_topics(&new, &options).await.context("no broker makes the benchmark's topics")? {
             made.map_err(|(topic, code)| anyhow::anyhow!("topic {topic} cannot be made: {code}"))?;
         }
         tracing::info!(topic = topics[0], "the benchmark's topics are made");
-        Ok(Self { config, admin, topics })
+        Ok(Self { config, access, admin, topics })
     }
 
     /// Fills the input topic with `count` records, the posts again and again.
     pub(super) fn fill(&self, posts: &Posts, count: usize, partitions: i32) -> anyhow::Result<()> {
-        let mut client = kafka::client(&self.config);
+        let mut client = self.access.settings();
         client.set("linger.ms", "20").set("compression.type", "lz4").set("queue.buffering.max.kbytes", "32768");
-        let producer: BaseProducer = client.create().map_err(BrokerError::from)?;
+        let producer = self.access.producer(&client, self.access.link())?;
         for (index, record) in posts.records().cycle().take(count).enumerate() {
             let partition = i32::try_from(index)? % partitions;
             let mut record = BaseRecord::<(), [u8]>::to(&self.topics[0]).partition(partition).payload(record);

@@ -9,10 +9,10 @@ mod topics;
 
 use std::io;
 
-use self::topics::{Missing, Role, count, grant};
+use self::topics::{Missing, Role, count};
 use crate::config::{Config, Delivery};
 use crate::inference::{self, Bundle};
-use crate::kafka::{BrokerError, GroupFacts, Inspector, TopicFacts};
+use crate::kafka::{BrokerError, GroupFacts, Inspector, TopicFacts, grant};
 
 pub(crate) use self::report::{Report, Verdict};
 
@@ -25,9 +25,8 @@ pub(crate) async fn check(config: &Config, create: bool, report: &mut Report<'_>
     let inspector = match Inspector::new(config) {
         Ok(inspector) => inspector,
         Err(error) => {
-            let found = format!("the Kafka client refuses its settings: {error}; see kafka.properties");
-            report.line(Verdict::Wrong, "brokers", &found)?;
-            return leave_out(report, &["topics", "transactions", "group"], "no client");
+            report.line(Verdict::Wrong, "brokers", &format!("not asked: {error}"))?;
+            return leave_out(report, &["topics", "transactions", "group"], "no way in");
         }
     };
     let brokers = match inspector.brokers() {
@@ -40,10 +39,13 @@ pub(crate) async fn check(config: &Config, create: bool, report: &mut Report<'_>
         }
         Err(error) => {
             let tried = &config.kafka.brokers;
-            let found = format!(
-                "no broker of kafka.brokers = \"{tried}\" answers: {error}; check the address, that it \
-                is up, and security.protocol in kafka.properties"
-            );
+            let found = if inspector.is_kept_out() {
+                format!("the brokers of kafka.brokers = \"{tried}\" do not let this user in: {error}")
+            } else {
+                format!(
+                    "no broker of kafka.brokers = \"{tried}\" answers: {error}; check the address and that it is up"
+                )
+            };
             report.line(Verdict::Wrong, "brokers", &found)?;
             return leave_out(report, &["topics", "transactions", "group"], "no broker answers");
         }
@@ -180,7 +182,14 @@ fn check_group(config: &Config, inspector: &Inspector, report: &mut Report<'_>) 
         Ok(facts) => judge_group(config, &facts)
             .into_iter()
             .try_for_each(|(verdict, found)| report.line(verdict, "group", &found)),
-        Err(error) => report.line(Verdict::Wrong, "group", &format!("{}: {error}", config.kafka.group)),
+        Err(error) => {
+            let group = &config.kafka.group;
+            report.line(Verdict::Wrong, "group", &format!("{group}: {error}"))?;
+            if error.is_unauthorized() {
+                report.remedy(&grant(config, "Read", "group", group))?;
+            }
+            Ok(())
+        }
     }
 }
 

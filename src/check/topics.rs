@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::report::Verdict;
 use crate::config::{Config, Partitioner};
-use crate::kafka::TopicFacts;
+use crate::kafka::{TopicFacts, grant};
 
 /// Partitions of an input topic that has to be created, where nothing tells how many.
 const PARTITIONS: usize = 12;
@@ -177,16 +177,6 @@ pub(super) fn judge(
         add(Verdict::Wrong, format!("this user lacks the permission {word}; {}", grant(config, word, "topic", topic)));
     }
     findings
-}
-
-/// The command that gives a permission.
-pub(super) fn grant(config: &Config, operation: &str, kind: &str, name: &str) -> String {
-    let mut properties = config.kafka.properties.iter();
-    let user = properties.find(|(key, _)| *key == "sasl.username").map_or("USER", |(_, user)| user);
-    format!(
-        "kafka-acls.sh --bootstrap-server {} --add --allow-principal User:{user} --operation {operation} --{kind} {name}",
-        config.kafka.brokers
-    )
 }
 
 /// "1 partition", "2 partitions".

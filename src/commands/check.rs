@@ -27,7 +27,7 @@ fn report(cli: &Cli, args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout();
     let terminal = out.is_terminal();
     let mut report = Report::new(&mut out, terminal);
-    let config = match cli.load_config() {
+    let config = match super::for_a_cluster(cli) {
         Ok(config) => config,
         Err(errors) => {
             for problem in &errors.0 {

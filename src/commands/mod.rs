@@ -13,6 +13,8 @@ mod schema;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command, ModelCommand};
+use crate::config::{Config, ConfigErrors};
+use crate::kafka;
 
 /// Does what the command line says.
 ///
@@ -20,13 +22,20 @@ use crate::cli::{Cli, Command, ModelCommand};
 /// Whatever kept the command from being done; [`crate::cli::exit_code`] turns it into an exit code.
 pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
-        Command::Bench(command) => bench::run(command, cli.load_config()?),
+        Command::Bench(command) => bench::run(command, for_a_cluster(cli)?),
         Command::Check(args) => check::run(cli, args),
         Command::Model(ModelCommand::Verify { .. }) => model::verify(&cli.load_config()?),
         Command::Demo(args) => demo::run(&cli.load_config()?, args.out.clone()),
         Command::Label(args) => label::run(args, &cli.load_config()?),
-        Command::Produce(args) => produce::run(args, &cli.load_config()?),
-        Command::Run(_) => run::run(cli.load_config()?),
+        Command::Produce(args) => produce::run(args, &for_a_cluster(cli)?),
+        Command::Run(_) => run::run(for_a_cluster(cli)?),
         Command::Schema { of } => schema::run(*of),
     }
+}
+
+/// The configuration of a command that talks to brokers: one that no client can be made of is wrong.
+fn for_a_cluster(cli: &Cli) -> Result<Config, ConfigErrors> {
+    let config = cli.load_config()?;
+    kafka::verify(&config)?;
+    Ok(config)
 }

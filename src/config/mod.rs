@@ -5,7 +5,9 @@
 
 mod known;
 mod layers;
+mod librdkafka;
 mod mapping;
+mod oauth;
 mod problem;
 mod properties;
 #[cfg(test)]
@@ -24,7 +26,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use layers::environment;
+pub(crate) use librdkafka::words as librdkafka_words;
 pub use mapping::{Condition, Not, OneOrMore, Preset};
+pub use oauth::OAuth;
 pub use problem::{ConfigErrors, Problem};
 pub use properties::Properties;
 pub use units::{Bytes, Span};
@@ -233,6 +237,8 @@ pub struct Kafka {
     pub request_deadline: Span,
     /// How often the identity of the input topics is compared with the committed one.
     pub topic_check_interval: Span,
+    /// Where the token of SASL OAUTHBEARER comes from.
+    pub oauth: OAuth,
     /// Any other librdkafka property, dotted keys or nested tables; `<secret>_file` reads a secret from a file.
     pub properties: Properties,
 }

@@ -21,6 +21,11 @@ impl Problem {
         Self { key: key.into(), value: None, origin: None, remedy: remedy.into() }
     }
 
+    /// A problem that only whoever uses the configuration can find.
+    pub(crate) fn about(key: &str, remedy: String) -> Self {
+        Self::new(key, remedy)
+    }
+
     /// Says where the value was written.
     pub(super) fn at(mut self, origin: Option<&str>) -> Self {
         self.origin = origin.map(str::to_owned);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Condition, Config, Exposure, OneOrMore, Problem, Span};
+use super::{Condition, Config, Exposure, OneOrMore, Problem, Span, librdkafka, oauth};
 
 /// Everything wrong with this configuration, each under the key to change.
 pub(super) fn check(config: &Config) -> Vec<Problem> {
@@ -19,6 +19,12 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     checks.privacy(config);
     checks.process(config);
     checks.0.extend(config.kafka.properties.refused());
+    checks.0.extend(oauth::check(&config.kafka));
+    let unknown = librdkafka::refused(&config.kafka.properties);
+    // A reason of ours says more.
+    let unknown = unknown.into_iter().filter(|problem| checks.0.iter().all(|known| known.key != problem.key));
+    let unknown: Vec<Problem> = unknown.collect();
+    checks.0.extend(unknown);
     checks.0
 }
 
@@ -256,6 +262,9 @@ mod tests {
             ("kafka.request_deadline", "0s"),
             ("kafka.topic_check_interval", "0s"),
             ("kafka.properties.acks", "1"),
+            ("kafka.properties.sasl.passwrod", "hunter2"),
+            ("kafka.properties.socket.timeout.ms", "soon"),
+            ("kafka.oauth.timeout", "0s"),
             ("worker.instance", "a/b"),
             ("batch.max_bytes", "0"),
             ("batch.linger", "1s"),

@@ -8,7 +8,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use sha2::{Digest, Sha256};
 
-use crate::config::{Compression, Config, Delivery, Partitioner};
+use super::failure::message;
+use crate::config::{Compression, Config, ConfigErrors, Delivery, Partitioner, Problem};
 
 /// Bytes that one lane's consumer may hold fetched and not yet polled (I8).
 const FETCHED_KIB: &str = "16384";
@@ -60,6 +61,21 @@ fn set_default(client: &mut ClientConfig, key: &str, value: &str) {
     if client.get(key).is_none() {
         client.set(key, value);
     }
+}
+
+/// Whether librdkafka can make a client of these settings: what goes together only shows when one is made, as does
+/// a certificate that cannot be read. It connects to nobody.
+///
+/// # Errors
+/// The problem with `kafka.properties`, without any value.
+pub fn verify(config: &Config) -> Result<(), ConfigErrors> {
+    let mut settings = base(config);
+    settings.remove("bootstrap.servers");
+    let made: Result<BaseProducer, _> = settings.create();
+    made.map(drop).map_err(|error| {
+        let remedy = format!("the Kafka client refuses its settings: {}", message(&error));
+        ConfigErrors(vec![Problem::about("kafka.properties", remedy)])
+    })
 }
 
 /// One lane's consumer.

@@ -5,16 +5,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
-use rdkafka::client::{Client, ClientContext, DefaultClientContext};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::consumer::Consumer;
 use rdkafka::groups::{GroupInfo, GroupMemberInfo};
+use rdkafka::producer::Producer;
 use sha2::{Digest, Sha256};
 
 use super::Clients;
+use super::access::{self, Access, Link};
 use super::client::{self, LaneNames};
 use super::consumer::LaneConsumer;
-use super::failure::{BrokerError, message};
+use super::failure::BrokerError;
 use super::native;
+use super::oauth::TokenError;
+use super::permissions::{self, Missing};
 use super::positions::{Lost, Partition};
 use super::publisher::Publisher;
 use crate::config::{Config, LostPosition, Partitioner, Start};
@@ -35,7 +39,7 @@ pub(crate) struct Target {
 /// Why the cluster cannot be used as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// No broker answered.
+    /// No broker answered, or none lets this client in.
     #[error("no broker of kafka.brokers = \"{brokers}\" answers: {reason}; check the address and that it is up")]
     Unreachable {
         /// `kafka.brokers`.
@@ -56,6 +60,20 @@ pub enum ClusterError {
         /// `kafka.brokers`.
         brokers: String,
     },
+    /// The brokers do not let this client in.
+    #[error("the brokers of kafka.brokers = \"{brokers}\" do not let this worker in: {reason}")]
+    Refused {
+        /// `kafka.brokers`.
+        brokers: String,
+        /// The client's words, and the setting to look at.
+        reason: String,
+    },
+    /// This user may not do what the worker does.
+    #[error("this user lacks a permission: {0}")]
+    Denied(String),
+    /// There is no token for OAUTHBEARER.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The client library refuses the settings.
     #[error("the Kafka client refuses its settings: {0}; see kafka.properties")]
     Settings(String),
@@ -64,6 +82,7 @@ pub enum ClusterError {
 /// What all lanes know of the cluster.
 pub struct Cluster {
     config: Config,
+    access: Access,
     instance: String,
     stable: bool,
     pub(super) input_topics: Vec<String>,
@@ -80,11 +99,19 @@ impl Cluster {
     /// Asks the broker for the topics' shape.
     ///
     /// # Errors
-    /// When no broker answers or a topic is missing.
+    /// When no broker answers or lets this worker in, a topic is missing, or a permission.
     pub async fn open(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, ClusterError> {
-        let settings = |error: rdkafka::error::KafkaError| ClusterError::Settings(message(&error));
-        let admin: AdminClient<DefaultClientContext> = client::base(config).create().map_err(settings)?;
+        let access = Access::new(config)?;
         let timeout = config.kafka.request_deadline.0;
+        reach(&access, config, &config.output.topic)?;
+        let admin = access.admin().map_err(|error| ClusterError::Settings(error.to_string()))?;
+        let embedded = is_embedded(admin.inner(), timeout);
+        if !embedded {
+            let missing = permissions::missing(admin.inner(), config);
+            if !missing.is_empty() {
+                return Err(ClusterError::Denied(list(&missing)));
+            }
+        }
         for topic in &config.input.topics {
             partitions(admin.inner(), config, "input.topics", topic, timeout)?;
         }
@@ -107,9 +134,10 @@ impl Cluster {
             output,
             dead_letter,
             first_ids: Mutex::default(),
-            embedded: is_embedded(admin.inner(), timeout),
+            embedded,
             metrics: metrics.clone(),
             config: config.clone(),
+            access,
         })
     }
 
@@ -129,7 +157,7 @@ impl Cluster {
         let publisher = self.publisher(lane)?;
         let config = client::consumer(&self.config, &self.names(lane));
         let timeout = self.config.kafka.request_deadline.0;
-        let consumer = LaneConsumer::subscribe(&config, &self.input_topics, timeout, &self.metrics)?;
+        let consumer = LaneConsumer::subscribe(&self.access, &config, &self.input_topics, timeout, &self.metrics)?;
         Ok(Clients { consumer, publisher, cluster: self.clone() })
     }
 
@@ -139,7 +167,7 @@ impl Cluster {
         let config =
             client::producer(&self.config, &self.names(lane), output.max(dead_letter), output.min(dead_letter));
         let kafka = &self.config.kafka;
-        Publisher::connect(&config, kafka.delivery, kafka.request_deadline.0, kafka.session_timeout.0)
+        Publisher::connect(&self.access, &config, kafka.delivery, kafka.request_deadline.0, kafka.session_timeout.0)
     }
 
     /// The target partition of a record, by the partitioner that the configuration names: `None` is "by key".
@@ -192,10 +220,11 @@ impl Cluster {
     /// Who else uses this lane's names, as the group's coordinator sees it; empty when it cannot be told.
     pub(crate) fn rival(&self, lane: usize) -> String {
         let names = self.names(lane);
-        let client: Result<BaseConsumer, _> = client::base(&self.config).create();
-        let timeout = Duration::from_secs(5);
-        let listed = client.and_then(|client| client.fetch_group_list(Some(&self.config.kafka.group), timeout));
-        let Ok(listed) = listed else { return String::new() };
+        let Ok(admin) = self.access.admin() else { return String::new() };
+        let group = &self.config.kafka.group;
+        let Ok(listed) = admin.inner().fetch_group_list(Some(group), Duration::from_secs(5)) else {
+            return String::new();
+        };
         let mut members = listed.groups().iter().flat_map(GroupInfo::members);
         let host =
             members.find(|member| member.client_id() == names.transactional_id).map(GroupMemberInfo::client_host);
@@ -206,6 +235,22 @@ impl Cluster {
             names.transactional_id,
             host.map(|host| format!(", now used from {host}")).unwrap_or_default()
         )
+    }
+
+    /// What this user must be given, after the broker has refused something for lack of a permission.
+    pub(crate) fn denied(&self, error: &BrokerError) -> String {
+        use rdkafka::error::RDKafkaErrorCode::TransactionalIdAuthorizationFailed;
+        if error.code == Some(TransactionalIdAuthorizationFailed) {
+            return list(&[Missing::transactional_ids(&self.config)]);
+        }
+        let missing = match self.access.admin() {
+            Ok(admin) if !self.embedded => permissions::missing(admin.inner(), &self.config),
+            _ => Vec::new(),
+        };
+        if missing.is_empty() {
+            return "the broker does not tell which; moodstream check looks at each".to_owned();
+        }
+        list(&missing)
     }
 
     /// Says loudly that a position is lost: an operator must act, or has told us how to go on.
@@ -233,6 +278,25 @@ impl Cluster {
     }
 }
 
+/// Waits until a broker answers.
+pub(super) fn reach(access: &Access, config: &Config, topic: &str) -> Result<(), ClusterError> {
+    let settings = |error: BrokerError| ClusterError::Settings(error.to_string());
+    let client = access.enquirer().map_err(settings)?;
+    let answered = access::metadata(&client, Some(topic), config.kafka.request_deadline.0);
+    answered.map(drop).map_err(|error| {
+        let (brokers, reason) = (config.kafka.brokers.clone(), error.to_string());
+        if client.context().heard().is_some_and(|heard| heard.lasting) {
+            ClusterError::Refused { brokers, reason }
+        } else {
+            ClusterError::Unreachable { brokers, reason }
+        }
+    })
+}
+
+fn list(missing: &[Missing]) -> String {
+    missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
 /// How many partitions `topic`, which the setting `key` names, has.
 pub(super) fn partitions(
     client: &Client<impl ClientContext>,
@@ -254,7 +318,7 @@ pub(super) fn partitions(
 }
 
 async fn target(
-    admin: &AdminClient<DefaultClientContext>,
+    admin: &AdminClient<Link>,
     config: &Config,
     key: &'static str,
     topic: &str,
@@ -277,11 +341,7 @@ fn is_embedded(client: &Client<impl ClientContext>, timeout: Duration) -> bool {
     client.fetch_cluster_id(timeout).is_some_and(|id| id.starts_with("mockCluster"))
 }
 
-async fn max_message_bytes(
-    admin: &AdminClient<DefaultClientContext>,
-    topic: &str,
-    timeout: Duration,
-) -> Result<usize, String> {
+async fn max_message_bytes(admin: &AdminClient<Link>, topic: &str, timeout: Duration) -> Result<usize, String> {
     let options = AdminOptions::new().request_timeout(Some(timeout));
     let described = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
     let resources = described.map_err(|error| error.to_string())?;

@@ -5,11 +5,13 @@
 //! to go on and assigns those offsets itself.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use rdkafka::client::OAuthToken;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
@@ -18,6 +20,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
+use super::access::{Access, Link};
 use super::failure::BrokerError;
 use super::lag::Lag;
 use super::positions::{Bounds, Committed, Note, Partition};
@@ -34,14 +37,21 @@ struct Membership {
 
 /// What librdkafka calls back.
 pub(super) struct Callbacks {
+    link: Link,
     membership: Mutex<Membership>,
     pub(super) lag: Lag,
     metrics: Arc<Metrics>,
 }
 
 impl ClientContext for Callbacks {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::client::log(level, facility, message);
+        self.link.log(level, facility, message);
+    }
+
+    fn generate_oauth_token(&self, settings: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.link.generate_oauth_token(settings)
     }
 
     fn stats(&self, statistics: Statistics) {
@@ -49,7 +59,7 @@ impl ClientContext for Callbacks {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        super::client::log_error(&error, reason);
+        self.link.error(error, reason);
     }
 }
 
@@ -83,14 +93,19 @@ pub(crate) struct LaneConsumer {
 impl LaneConsumer {
     /// Creates the client and subscribes; it joins while it is polled.
     pub(super) fn subscribe(
+        access: &Access,
         config: &ClientConfig,
         topics: &[String],
         timeout: Duration,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, BrokerError> {
-        let callbacks =
-            Callbacks { membership: Mutex::default(), lag: Lag::new(metrics.clone()), metrics: metrics.clone() };
-        let base: BaseConsumer<Callbacks> = config.create_with_context(callbacks)?;
+        let callbacks = Callbacks {
+            link: access.link(),
+            membership: Mutex::default(),
+            lag: Lag::new(metrics.clone()),
+            metrics: metrics.clone(),
+        };
+        let base = access.consumer(config, callbacks)?;
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         base.subscribe(&topics)?;
         Ok(Self { base, timeout })

@@ -9,6 +9,8 @@ use std::fmt;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use crate::config::librdkafka_words;
+
 /// An error as the client library reported it.
 #[derive(Debug, Clone)]
 pub struct BrokerError {
@@ -114,13 +116,7 @@ impl From<KafkaError> for BrokerError {
 /// The library's words. Those on a setting repeat its value, which may be a secret.
 pub(super) fn message(error: &KafkaError) -> String {
     match error {
-        KafkaError::ClientConfig(_, description, key, value) => {
-            let mut description = description.replace(&format!("\"{value}\""), "\"…\"");
-            if value.len() > 3 {
-                description = description.replace(value.as_str(), "…");
-            }
-            if description.contains(key.as_str()) { description } else { format!("{key}: {description}") }
-        }
+        KafkaError::ClientConfig(_, description, key, value) => librdkafka_words(description, key, value),
         other => other.to_string(),
     }
 }

@@ -3,18 +3,20 @@
 //! Waits while the client's queue is full, so memory stays bounded whatever is fed (I8), and counts what
 //! the broker took and what it refused.
 
+use std::error::Error;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use super::BrokerError;
-use super::client::{self, serve};
+use super::access::{Access, Link};
+use super::client::serve;
 use super::cluster::{self, ClusterError};
 use crate::config::Config;
 
@@ -22,8 +24,8 @@ use crate::config::Config;
 const SERVE_EVERY: u64 = 1024;
 
 /// What the broker took and refused so far.
-#[derive(Debug, Default)]
 struct Deliveries {
+    link: Link,
     taken: AtomicU64,
     refused: AtomicU64,
     first: Mutex<Option<String>>,
@@ -39,12 +41,18 @@ impl Deliveries {
 }
 
 impl ClientContext for Deliveries {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client::log(level, facility, message);
+        self.link.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        client::log_error(&error, reason);
+        self.link.error(error, reason);
+    }
+
+    fn generate_oauth_token(&self, settings: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.link.generate_oauth_token(settings)
     }
 }
 
@@ -101,7 +109,10 @@ impl Feed {
     /// # Errors
     /// When no broker answers, the topic is missing, or the client refuses its settings.
     pub(crate) fn open(config: &Config, key: &'static str, topic: &str) -> Result<Self, ClusterError> {
-        let mut client = client::base(config);
+        let access = Access::new(config)?;
+        let deadline = config.kafka.request_deadline.0;
+        cluster::reach(&access, config, topic)?;
+        let mut client = access.settings();
         for (name, value) in [
             ("linger.ms", "5"),
             ("queue.buffering.max.kbytes", "65536"),
@@ -114,10 +125,14 @@ impl Feed {
             }
         }
         client.set("enable.idempotence", "true").set("partitioner", "murmur2_random");
-        let producer: BaseProducer<Deliveries> = client
-            .create_with_context(Deliveries::default())
-            .map_err(|error| ClusterError::Settings(error.to_string()))?;
-        let deadline = config.kafka.request_deadline.0;
+        let deliveries = Deliveries {
+            link: access.link(),
+            taken: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            first: Mutex::default(),
+        };
+        let producer =
+            access.producer(&client, deliveries).map_err(|error| ClusterError::Settings(error.to_string()))?;
         let partitions = cluster::partitions(producer.client(), config, key, topic, deadline)?;
         Ok(Self { producer, topic: topic.to_owned(), partitions, deadline, sent: 0 })
     }

@@ -4,26 +4,24 @@
 //! an id of its own: initialising one that is in use would fence the running worker for good.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::groups::GroupMemberInfo;
-use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, Producer};
 
+use super::access::{Access, Link, explain, metadata};
 use super::cluster::random_name;
 use super::failure::BrokerError;
+use super::native;
 pub(crate) use super::native::Permissions;
-use super::{client, native};
 use crate::config::Config;
 
 /// No question waits longer than this, whatever `kafka.request_deadline` is: a person waits.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often a created topic is looked for, and how long events are listened to.
+/// How often a created topic is looked for.
 const STEP: Duration = Duration::from_millis(50);
 
 /// The cluster as a whole.
@@ -63,8 +61,9 @@ pub(crate) struct Member {
 
 /// Asks the cluster.
 pub(crate) struct Inspector {
-    admin: AdminClient<DefaultClientContext>,
-    client: BaseProducer<Listener>,
+    access: Access,
+    admin: AdminClient<Link>,
+    client: BaseProducer<Link>,
     config: Config,
     timeout: Duration,
 }
@@ -75,17 +74,21 @@ impl Inspector {
     /// # Errors
     /// When librdkafka refuses the settings.
     pub(crate) fn new(config: &Config) -> Result<Self, BrokerError> {
-        let settings = client::base(config);
-        let admin = settings.create()?;
-        let client = settings.create_with_context(Listener::default())?;
+        let access = Access::new(config).map_err(|error| BrokerError::local(&error.to_string()))?;
+        let admin = access.admin()?;
+        let client = access.enquirer()?;
         let timeout = config.kafka.request_deadline.0.min(PATIENCE);
-        Ok(Self { admin, client, config: config.clone(), timeout })
+        Ok(Self { access, admin, client, config: config.clone(), timeout })
+    }
+
+    /// Whether the brokers have refused this client for a reason that waiting does not cure.
+    pub(crate) fn is_kept_out(&self) -> bool {
+        self.client.context().heard().is_some_and(|heard| heard.lasting)
     }
 
     /// The cluster's id and brokers.
     pub(crate) fn brokers(&self) -> Result<Brokers, BrokerError> {
-        let metadata = self.client.client().fetch_metadata(None, self.timeout);
-        let metadata = metadata.map_err(|error| explain(&self.client, error))?;
+        let metadata = metadata(&self.client, None, self.timeout)?;
         let addresses = metadata.brokers().iter().map(|broker| format!("{}:{}", broker.host(), broker.port()));
         let cluster_id = self.client.client().fetch_cluster_id(self.timeout).unwrap_or_default();
         Ok(Brokers { cluster_id, addresses: addresses.collect() })
@@ -148,62 +151,30 @@ impl Inspector {
             client_id: member.client_id().to_owned(),
             host: member.client_host().trim_start_matches('/').to_owned(),
         };
+        // Whoever may read may also describe: where that is refused, so is the other. Old brokers tell nothing.
+        let permissions = match native::group_permissions(self.client.client(), group, self.timeout) {
+            Err(error) if error.is_unauthorized() => return Err(error),
+            told => told.unwrap_or_default(),
+        };
         Ok(GroupFacts {
             state: found.map_or("", |found| found.state()).to_owned(),
             members: found.map(|found| found.members().iter().map(member).collect()).unwrap_or_default(),
-            permissions: native::group_permissions(self.client.client(), group, self.timeout).unwrap_or_default(),
+            permissions,
         })
     }
 
     /// Begins and aborts an empty transaction under `<group>/check/<random>`, and returns that id.
     pub(crate) fn try_transaction(&self) -> Result<String, BrokerError> {
         let id = format!("{}/check/{}", self.config.kafka.group, random_name());
-        let mut settings = client::base(&self.config);
+        let mut settings = self.access.settings();
         settings
             .set("transactional.id", &id)
             .set("transaction.timeout.ms", self.config.kafka.session_timeout.0.as_millis().to_string());
-        let producer: BaseProducer<Listener> = settings.create_with_context(Listener::default())?;
-        // Credentials that are fetched by callback are only served by a poll.
-        producer.poll(Duration::ZERO);
+        let producer = self.access.producer(&settings, self.access.quiet_link())?;
         let explain = |error| explain(&producer, error);
         producer.init_transactions(self.timeout).map_err(explain)?;
         producer.begin_transaction().map_err(explain)?;
         producer.abort_transaction(self.timeout).map_err(explain)?;
         Ok(id)
     }
-}
-
-/// Keeps the client's last complaint: a failed call only says that it failed, the complaint says why.
-#[derive(Default)]
-struct Listener(Mutex<Option<String>>);
-
-/// The error with what the client complained of meanwhile.
-fn explain(producer: &BaseProducer<Listener>, error: KafkaError) -> BrokerError {
-    // Complaints wait in the event queue; a poll without time serves but one event.
-    producer.poll(STEP);
-    let error = BrokerError::from(error);
-    let heard = producer.context().0.lock().ok().and_then(|heard| heard.clone());
-    match heard {
-        Some(heard) if !error.message.contains(&heard) => BrokerError { message: format!("{error}: {heard}"), ..error },
-        _ => error,
-    }
-}
-
-impl ClientContext for Listener {
-    fn error(&self, error: KafkaError, reason: &str) {
-        client::log_error(&error, reason);
-        // That all brokers are down says less than what came before it.
-        let summary = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
-        if let Ok(mut heard) = self.0.lock()
-            && !(summary && heard.is_some())
-        {
-            *heard = Some(reason.to_owned());
-        }
-    }
-}
-
-impl ProducerContext for Listener {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }

@@ -8,8 +8,10 @@
 //!
 //! Keeps I2 (outputs and offsets are committed together), I3 (nothing in flight at a rebalance).
 
+mod access;
 mod client;
 mod cluster;
+mod complaint;
 mod consumer;
 mod dead_letter;
 mod failure;
@@ -17,6 +19,8 @@ mod feed;
 mod inspect;
 mod lag;
 mod native;
+mod oauth;
+mod permissions;
 mod positions;
 mod publisher;
 mod resume;
@@ -25,7 +29,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use access::{Access, Link};
 pub(crate) use client::base as client;
+pub use client::verify;
 pub use cluster::{Cluster, ClusterError};
 pub(crate) use consumer::LaneConsumer;
 pub(crate) use dead_letter::{FRAMING, Original, header_bytes, letter};
@@ -35,6 +41,8 @@ pub(crate) use inspect::{GroupFacts, Inspector, TopicFacts};
 #[cfg(test)]
 pub(crate) use inspect::{Member, Permissions};
 pub(crate) use native::set_embedded_join_delay;
+pub use oauth::TokenError;
+pub(crate) use permissions::grant;
 pub(crate) use positions::Note;
 pub use positions::{Cause, Lost, Partition};
 pub(crate) use publisher::{Broken, Outgoing, Publisher};

@@ -5,6 +5,7 @@
 //!   object that was looked at is sent (I2).
 //! - Topic ids (`DescribeTopics`): a topic made anew under the same name is another topic.
 //! - What this user may do with a topic or a group, without trying it.
+//! - The token of a client that nobody polls.
 //! - The embedded broker's wait before a new group's first assignment, three seconds otherwise.
 #![expect(unsafe_code, reason = "the one audited FFI file")]
 
@@ -13,7 +14,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use rdkafka::client::Client;
+use rdkafka::client::{Client, OAuthToken};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
@@ -264,6 +265,30 @@ fn check(code: sys::rd_kafka_resp_err_t) -> Result<(), BrokerError> {
     } else {
         Err(BrokerError::of_code(code.into()))
     }
+}
+
+/// Gives a client the token that it shows its brokers; librdkafka copies it.
+pub(super) fn set_token<C: ClientContext>(client: &Client<C>, token: &OAuthToken) -> Result<(), BrokerError> {
+    let texts = c_strings(&[token.token.clone(), token.principal_name.clone()])?;
+    let mut reason = [0 as c_char; 256];
+    // SAFETY: the client and the texts outlive the call, there are no extensions, and the reason is as long as told.
+    let code = unsafe {
+        sys::rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            texts[0].as_ptr(),
+            token.lifetime_ms,
+            texts[1].as_ptr(),
+            std::ptr::null_mut(),
+            0,
+            reason.as_mut_ptr(),
+            reason.len(),
+        )
+    };
+    check(code).map_err(|error| {
+        // SAFETY: librdkafka ends what it wrote with a NUL.
+        let reason = unsafe { CStr::from_ptr(reason.as_ptr()) }.to_string_lossy();
+        BrokerError { message: format!("the client refuses its token: {reason}"), ..error }
+    })
 }
 
 /// Sets how long the embedded broker that `client` owns waits for more members before it assigns partitions to a

@@ -5,17 +5,20 @@
 //! the broker can tell); after any of them the lane goes on from the committed offsets.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
 
+use super::access::{Access, Link};
 use super::client::serve;
 use super::consumer::{LaneConsumer, offsets_to_commit};
 use super::failure::{BrokerError, Remedy, is_permanent};
@@ -28,20 +31,26 @@ use crate::fault;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Counts deliveries.
-#[derive(Default)]
 struct Deliveries {
+    link: Link,
     acknowledged: AtomicU64,
     failed: AtomicU64,
     first_failure: Mutex<Option<RDKafkaErrorCode>>,
 }
 
 impl ClientContext for Deliveries {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::client::log(level, facility, message);
+        self.link.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        super::client::log_error(&error, reason);
+        self.link.error(error, reason);
+    }
+
+    fn generate_oauth_token(&self, settings: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.link.generate_oauth_token(settings)
     }
 }
 
@@ -64,6 +73,10 @@ impl ProducerContext for Deliveries {
 }
 
 impl Deliveries {
+    fn new(link: Link) -> Self {
+        Self { link, acknowledged: AtomicU64::new(0), failed: AtomicU64::new(0), first_failure: Mutex::default() }
+    }
+
     fn reset(&self) {
         self.acknowledged.store(0, Ordering::Relaxed);
         self.failed.store(0, Ordering::Relaxed);
@@ -115,15 +128,14 @@ pub(crate) struct Publisher {
 impl Publisher {
     /// Connects, and fences whoever used this transactional id before, ending its open transaction.
     pub(super) fn connect(
+        access: &Access,
         config: &ClientConfig,
         delivery: Delivery,
         deadline: Duration,
         transaction_timeout: Duration,
     ) -> Result<Self, BrokerError> {
-        let producer: BaseProducer<Deliveries> = config.create_with_context(Deliveries::default())?;
+        let producer = access.producer(config, Deliveries::new(access.link()))?;
         if delivery == Delivery::ExactlyOnce {
-            // Credentials that are fetched by callback are only served by a poll.
-            producer.poll(Duration::ZERO);
             retry(deadline, |left| producer.init_transactions(left).map_err(BrokerError::from))?;
         }
         let begun = Instant::now();
@@ -203,9 +215,18 @@ impl Publisher {
         let first = deliveries.first_failure.lock().ok().and_then(|first| *first);
         Err(match first {
             Some(code) if is_permanent(code) => self.give_up(BrokerError::of_code(code), true),
+            Some(RDKafkaErrorCode::PurgeQueue) if self.open => Broken::Dead(self.cause_of_purge()),
             Some(code) => Broken::Dead(BrokerError::of_code(code)),
             None => Broken::Dead(BrokerError::local("fewer records were acknowledged than sent")),
         })
+    }
+
+    /// Why librdkafka threw away what was sent: the transaction has failed, and every call that it takes says why. This
+    /// one does nothing else, whatever state the transaction is in.
+    fn cause_of_purge(&self) -> BrokerError {
+        let cause = self.producer.begin_transaction().err().map(BrokerError::from);
+        let cause = cause.filter(|error| error.code != Some(RDKafkaErrorCode::State));
+        cause.unwrap_or_else(|| BrokerError::of_code(RDKafkaErrorCode::PurgeQueue))
     }
 
     /// Commits the batch with the offsets that cover it, fenced by the consumer's membership. `batch` is noted

@@ -25,6 +25,8 @@ pub(crate) enum Resumed {
     Later(String),
     /// Positions are lost: the lane must not go on by itself.
     Stopped(Vec<Lost>),
+    /// This user lacks a permission.
+    Denied(BrokerError),
     /// The producer must be thrown away.
     Broken(BrokerError),
 }
@@ -34,6 +36,7 @@ impl Clients {
     pub(crate) fn resume(&mut self, assigned: &[Partition]) -> Resumed {
         match self.try_resume(assigned) {
             Ok(resumed) => resumed,
+            Err(error) if error.is_unauthorized() => Resumed::Denied(error),
             Err(error) => Resumed::Later(error.to_string()),
         }
     }
@@ -114,6 +117,9 @@ impl Clients {
     ) -> Result<(), Resumed> {
         let committed = self.publisher.begin().and_then(|()| self.publisher.commit(&self.consumer, offsets, notes, 0));
         committed.map_err(|broken| match broken {
+            Broken::Aborted { error, .. } | Broken::Dead(error) | Broken::Unknown(error) if error.is_unauthorized() => {
+                Resumed::Denied(error)
+            }
             Broken::Aborted { error, .. } => Resumed::Later(error.to_string()),
             Broken::Dead(error) | Broken::Unknown(error) => Resumed::Broken(error),
         })

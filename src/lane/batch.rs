@@ -16,6 +16,9 @@ use crate::inference::Cost;
 use crate::kafka::{Broken, BrokerError, Clients, LaneConsumer, Partition, Publisher};
 use crate::telemetry::{Stage, TransactionResult};
 
+/// Batches in a row that are tried again although the broker refused them for lack of a permission.
+const DENIALS: u32 = 2;
+
 /// A record as a lane polled it.
 pub(super) struct Polled<'c> {
     pub(super) message: BorrowedMessage<'c>,
@@ -32,6 +35,7 @@ impl Lane {
         let batch = match self.gather(consumer, reading) {
             Ok(batch) if batch.is_empty() => return None,
             Ok(batch) => batch,
+            Err(error) if self.is_denied(&error) => return Some(Ended::Denied(error)),
             Err(error) => return Some(Ended::Rewind(error.to_string())),
         };
         fault::point("polled");
@@ -53,11 +57,15 @@ impl Lane {
         let mut tally = Tally::default();
         match self.publish(consumer, publisher, reading, &batch, &fates, &ends, &mut tally) {
             Ok(()) => {
+                self.denials = 0;
                 self.committed(consumer, &batch, &ends, &cost, &tally);
                 Some(Ended::Committed)
             }
             Err(Broken::Aborted { error, permanent }) => {
                 self.shared.metrics.transaction(TransactionResult::Aborted);
+                if self.is_denied(&error) {
+                    return Some(Ended::Denied(error));
+                }
                 if permanent && self.size.refused(batch.len()) && !self.editor.convict(&batch[0], &error) {
                     let reason = format!(
                         "the broker refuses one record after another: {error}; check the output topic's settings"
@@ -70,7 +78,7 @@ impl Lane {
                 let fenced = error.is_fenced();
                 let result = if fenced { TransactionResult::Fenced } else { TransactionResult::Aborted };
                 self.shared.metrics.transaction(result);
-                Some(Ended::Renew(error))
+                Some(if self.is_denied(&error) { Ended::Denied(error) } else { Ended::Renew(error) })
             }
             Err(Broken::Unknown(error)) => {
                 let fenced = error.is_fenced();
@@ -78,9 +86,16 @@ impl Lane {
                 self.shared.metrics.transaction(result);
                 let partitions = ends.into_keys().collect();
                 self.uncertain = Some(Uncertain { batch: self.batch, partitions, tally });
-                Some(Ended::Renew(error))
+                Some(if self.is_denied(&error) { Ended::Denied(error) } else { Ended::Renew(error) })
             }
         }
+    }
+
+    /// Whether the broker keeps refusing batches for lack of a permission. A broker that has just been given one may
+    /// refuse once or twice more.
+    fn is_denied(&mut self, error: &BrokerError) -> bool {
+        self.denials = if error.is_unauthorized() { self.denials + 1 } else { 0 };
+        self.denials > DENIALS
     }
 
     /// Polls until the batch is full or its linger is over. Empty when nothing came, or when the group rebalanced meanwhile.
@@ -99,7 +114,7 @@ impl Lane {
                 closes.map_or(IDLE, |closes| whole_milliseconds(closes.saturating_duration_since(Instant::now())));
             let message = match consumer.poll(wait) {
                 Some(Ok(message)) => message,
-                Some(Err(error)) if is_out_of_range(&error) => return Err(error),
+                Some(Err(error)) if is_out_of_range(&error) || error.is_unauthorized() => return Err(error),
                 // Anything else is told by the client's error callback, and the client recovers by itself.
                 Some(Err(_)) | None => {
                     if closes.is_none_or(|closes| Instant::now() >= closes) {

@@ -43,6 +43,16 @@ const FATAL_PER_HOUR: usize = 5;
 /// Why a lane ended the worker.
 #[derive(Debug, thiserror::Error)]
 pub enum LaneError {
+    /// The broker refuses something for lack of a permission: only a person can help.
+    #[error("lane {lane}: {error}: this user lacks a permission: {missing}")]
+    Denied {
+        /// Lane.
+        lane: usize,
+        /// What the broker said.
+        error: BrokerError,
+        /// What is missing, with the commands that give it.
+        missing: String,
+    },
     /// The client died again and again.
     #[error("lane {lane}: fatal client error for the {times}th time within an hour: {error}{rival}")]
     Fatal {
@@ -88,6 +98,8 @@ pub(crate) struct Lane {
     paused: Paused,
     /// How far this lane has polled each partition, to tell replayed records apart.
     seen: BTreeMap<Partition, i64>,
+    /// Batches in a row that the broker refused for lack of a permission.
+    denials: u32,
     /// Names this lane's batches: random at first, then counted up.
     batch: u64,
     /// The batch whose fate only the broker knows.
@@ -164,6 +176,7 @@ impl Lane {
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX).max(1),
             paused: Paused::default(),
             seen: BTreeMap::new(),
+            denials: 0,
             batch: RandomState::new().hash_one(index),
             uncertain: None,
             shared,
@@ -190,6 +203,10 @@ impl Lane {
             self.shared.metrics.client_restarts.inc();
             self.shared.readiness.set(&self.condition, error.to_string());
             self.shared.lanes.assigned(self.index, None);
+            if error.is_unauthorized() {
+                let missing = self.shared.cluster.denied(&error);
+                return Err(LaneError::Denied { lane: self.index, error, missing });
+            }
             if error.fatal {
                 fatal.push_back(Instant::now());
                 while fatal.front().is_some_and(|first| first.elapsed() > Duration::from_hours(1)) {

@@ -58,6 +58,8 @@ pub(super) enum Ended {
     Rewind(String),
     /// Throw the producer away, then go on from the committed offsets.
     Renew(BrokerError),
+    /// This user lacks a permission.
+    Denied(BrokerError),
     /// Stop reading for a while.
     Hold(&'static str, String),
 }
@@ -99,8 +101,10 @@ impl Lane {
                 }
                 waiting @ (Stance::Hold(_) | Stance::Resume { .. }) => {
                     // Nothing is assigned to read: whatever comes is stale. The poll serves the callbacks.
-                    drop(clients.consumer.poll(IDLE));
-                    waiting
+                    match clients.consumer.poll(IDLE) {
+                        Some(Err(error)) if error.is_unauthorized() => return Err(error),
+                        _ => waiting,
+                    }
                 }
                 Stance::Read(mut reading) => match self.batch(clients, &mut reading) {
                     None => Stance::Read(reading),
@@ -143,6 +147,7 @@ impl Lane {
                 clients.renew_publisher(self.index)?;
                 Ok(Stance::Resume { at: Instant::now(), probe: reading.probe })
             }
+            Ended::Denied(error) => Err(error),
             Ended::Hold(kind, reason) => self.hold(&clients.consumer, kind, &reason),
         }
     }
@@ -238,6 +243,7 @@ impl Lane {
                 clients.consumer.read_nothing()?;
                 Ok(Stance::Hold(None))
             }
+            Resumed::Denied(error) => Err(error),
             Resumed::Broken(error) => {
                 clients.renew_publisher(self.index)?;
                 tracing::warn!(lane = self.index, %error, "offsets of unknown result; asking the broker");

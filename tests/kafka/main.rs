@@ -21,5 +21,6 @@ mod memory;
 mod oracle;
 mod positions;
 mod rig;
+mod security;
 mod small_device;
 mod targets;

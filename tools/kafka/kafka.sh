@@ -19,6 +19,11 @@ status   says whether it runs; exit status 1 when it does not
                        or a free one
   --heap SIZE          the Java heap, default 512m                           [MOODSTREAM_KAFKA_HEAP]
   --advertised H:P     the address that clients are told to use, such as that of a proxy
+  --listener NAME:PROTOCOL:HOST:PORT
+                       one more listener for clients, such as SECURE:SASL_SSL:localhost:9094; its
+                       certificates and users are settings (--property); repeatable
+  --scram-user NAME:PASSWORD
+                       a user for SCRAM-SHA-256 and SCRAM-SHA-512, made with a new folder; repeatable
   --property KEY=VALUE any broker setting, after those of this script; repeatable
   --foreground         become the broker: its pid is this script's, and a signal stops it
   --short-lived        compile less (C1 only): quicker to start, slower at full load
@@ -38,13 +43,14 @@ dir=${MOODSTREAM_KAFKA_DIR:-.kafka}
 port=${MOODSTREAM_KAFKA_PORT:-9092}
 heap=${MOODSTREAM_KAFKA_HEAP:-512m}
 advertised='' foreground=no
-properties=()
+properties=() scram_users=()
+listeners='' protocols=''
 java_flags=(-XX:+UseSerialGC -Djava.awt.headless=true -XX:+ExitOnOutOfMemoryError)
 while [ $# -gt 0 ]; do
   case "$1" in
     --foreground) foreground=yes; shift; continue ;;
     --short-lived) java_flags+=(-XX:TieredStopAtLevel=1); shift; continue ;;
-    --dir | --port | --heap | --advertised | --property) [ $# -ge 2 ] || die "$1 needs a value" ;;
+    --dir | --port | --heap | --advertised | --listener | --scram-user | --property) [ $# -ge 2 ] || die "$1 needs a value" ;;
     *) die "unknown option '$1'; see tools/kafka/kafka.sh --help" ;;
   esac
   case "$1" in
@@ -52,6 +58,16 @@ while [ $# -gt 0 ]; do
     --port) port=$2 ;;
     --heap) heap=$2 ;;
     --advertised) advertised=PLAINTEXT://$2 ;;
+    --listener)
+      IFS=: read -r name protocol address <<<"$2"
+      [ -n "$address" ] || die "--listener '$2' is not NAME:PROTOCOL:HOST:PORT"
+      listeners+=",$name://$address" protocols+=",$name:$protocol"
+      ;;
+    --scram-user)
+      for mechanism in SCRAM-SHA-256 SCRAM-SHA-512; do
+        scram_users+=(--add-scram "$mechanism=[name=${2%%:*},password=${2#*:}]")
+      done
+      ;;
     --property)
       case "$2" in
         advertised.listeners=*) advertised=${2#*=} ;;
@@ -118,9 +134,9 @@ write_properties() {
   cat <<TEXT
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:$port,INTERNAL://127.0.0.1:$internal,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=$advertised
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:$port,INTERNAL://127.0.0.1:$internal,CONTROLLER://127.0.0.1:$controller$listeners
+advertised.listeners=$advertised$listeners
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT$protocols
 inter.broker.listener.name=INTERNAL
 controller.listener.names=CONTROLLER
 controller.quorum.bootstrap.servers=127.0.0.1:$controller
@@ -183,7 +199,7 @@ start() {
     local id
     id=$(python3 -c 'import base64, uuid; print("m" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22])')
     java -Xmx128m -XX:TieredStopAtLevel=1 "${java_flags[@]}" kafka.tools.StorageTool format \
-      --cluster-id "$id" --standalone --config "$dir/server.properties" >"$dir/kafka.log" 2>&1 ||
+      --cluster-id "$id" --standalone --config "$dir/server.properties" ${scram_users[@]+"${scram_users[@]}"} >"$dir/kafka.log" 2>&1 ||
       die "formatting $dir/data failed: $(tail -n 1 "$dir/kafka.log")"
   fi
 

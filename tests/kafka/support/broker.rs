@@ -25,6 +25,7 @@ pub(crate) struct Broker {
     folder: PathBuf,
     port: u16,
     advertised: SocketAddr,
+    options: (Vec<String>, String),
     process: Process,
     _data: TempDir,
 }
@@ -50,11 +51,27 @@ impl Broker {
         (Self::start_at(port, proxy.address()), proxy)
     }
 
+    /// A node of its own with more options of the script, made for its folder, and more of the Java machine.
+    pub(crate) fn start_with(options: impl FnOnce(&Path) -> (Vec<String>, String)) -> Self {
+        let port = free_port();
+        Self::start_as(port, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), options)
+    }
+
     fn start_at(port: u16, advertised: SocketAddr) -> Self {
+        Self::start_as(port, advertised, |_| Default::default())
+    }
+
+    fn start_as(port: u16, advertised: SocketAddr, options: impl FnOnce(&Path) -> (Vec<String>, String)) -> Self {
         let data = tempfile::Builder::new().prefix("moodstream-kafka-").tempdir().expect("a temporary folder");
         let folder = data.path().to_path_buf();
-        let process = launch(&folder, port, advertised);
-        Self { folder, port, advertised, process, _data: data }
+        let options = options(&folder);
+        let process = launch(&folder, port, advertised, &options);
+        Self { folder, port, advertised, options, process, _data: data }
+    }
+
+    /// The folder that goes with it.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The address that clients are given.
@@ -76,11 +93,11 @@ impl Broker {
 
     /// Starts it with the same data and port.
     pub(crate) fn start_again(&mut self) {
-        self.process = launch(&self.folder, self.port, self.advertised);
+        self.process = launch(&self.folder, self.port, self.advertised, &self.options);
     }
 }
 
-fn launch(folder: &Path, port: u16, advertised: SocketAddr) -> Process {
+fn launch(folder: &Path, port: u16, advertised: SocketAddr, (options, java): &(Vec<String>, String)) -> Process {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let log = File::options().create(true).append(true).open(folder.join("script.log")).expect("an own folder");
     let mut command = Command::new(project.join("tools/kafka/kafka.sh"));
@@ -89,6 +106,9 @@ fn launch(folder: &Path, port: u16, advertised: SocketAddr) -> Process {
         .args(["--advertised", &advertised.to_string()])
         .arg("--dir")
         .arg(folder)
+        .args(options)
+        // The Java machine reads it by itself.
+        .env("JAVA_TOOL_OPTIONS", java)
         .stdout(Stdio::piped())
         .stderr(log);
     let mut process = Process::spawn("the Kafka node", &mut command, folder);

@@ -83,21 +83,30 @@ impl Launch {
         self
     }
 
-    /// Starts it.
-    pub(crate) fn start(&self) -> Worker {
+    /// Its configuration in a folder of its own, and the command that uses it.
+    fn command(&self, name: &str) -> (TempDir, Command) {
         let folder = tempfile::Builder::new().prefix("moodstream-worker-").tempdir().expect("a temporary folder");
         let config = folder.path().join("worker.toml");
         let lines: Vec<String> = self.settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
         fs::write(&config, lines.concat()).expect("an own folder can be written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_moodstream"));
-        command
-            .arg("run")
-            .arg("--config")
-            .arg(&config)
-            .envs(&self.environment)
-            .current_dir(folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        command.arg(name).arg("--config").arg(&config).envs(&self.environment);
+        (folder, command)
+    }
+
+    /// Runs `moodstream check` with the same settings: its exit code, and what it printed on both outputs.
+    pub(crate) fn check(&self) -> (Option<i32>, String) {
+        let (_folder, mut command) = self.command("check");
+        // The model is looked up from here.
+        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("the program starts");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Starts it.
+    pub(crate) fn start(&self) -> Worker {
+        let (folder, mut command) = self.command("run");
+        command.current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = Process::spawn(&self.name, &mut command, folder.path());
         let log = Log::follow(process.take_stderr(), &folder.path().join("worker.log"));
         Worker { name: self.name.clone(), process, log, _folder: folder }
