@@ -221,6 +221,8 @@ pub struct Kafka {
     pub group: String,
     /// Guarantee of delivery.
     pub delivery: Delivery,
+    /// How the group shares its partitions out.
+    pub group_protocol: GroupProtocol,
     /// How long the group waits for a silent member; also bounds the transaction timeout.
     pub session_timeout: Span,
     /// How long a broker call may be retried before its result counts as unknown.
@@ -239,6 +241,19 @@ pub enum Delivery {
     ExactlyOnce,
     /// Offsets are committed after the outputs: lower latency, duplicates after a crash.
     AtLeastOnce,
+}
+
+/// How a consumer group shares its partitions out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupProtocol {
+    /// The classic protocol: every rebalance takes all partitions and gives them out anew.
+    Eager,
+    /// The classic protocol, incremental (`cooperative-sticky`): a rebalance moves only the partitions that change hands.
+    Cooperative,
+    /// KIP-848, incremental too: the brokers (Kafka 4.0 or later) share out, and their settings say how long a
+    /// silent member is waited for.
+    Consumer,
 }
 
 /// Threads, identity and shutdown of this worker.

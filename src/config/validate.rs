@@ -18,7 +18,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     checks.breaker(config);
     checks.privacy(config);
     checks.process(config);
-    checks.0.extend(config.kafka.properties.refused());
+    checks.0.extend(config.kafka.properties.refused(config.kafka.group_protocol));
     checks.0
 }
 

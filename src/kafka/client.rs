@@ -4,7 +4,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use sha2::{Digest, Sha256};
 
-use crate::config::{Compression, Config, Delivery, Partitioner};
+use crate::config::{Compression, Config, Delivery, GroupProtocol, Partitioner};
 
 /// Bytes that one lane's consumer may hold fetched and not yet polled (I8).
 const FETCHED_KIB: &str = "16384";
@@ -63,21 +63,32 @@ pub(super) fn consumer(config: &Config, names: &LaneNames) -> ClientConfig {
     let mut client = base(config);
     let session = config.kafka.session_timeout.0.as_millis();
     set_default(&mut client, "client.id", &names.transactional_id);
-    set_default(&mut client, "heartbeat.interval.ms", &(session / 4).to_string());
     // The default of a second stalls a fast partition whenever the queue was full.
     set_default(&mut client, "fetch.queue.backoff.ms", "10");
     set_default(&mut client, "queued.max.messages.kbytes", FETCHED_KIB);
     set_default(&mut client, "fetch.max.bytes", "8388608");
     // Added partitions stay unread for minutes at the default.
     set_default(&mut client, "topic.metadata.refresh.interval.ms", "10000");
-    let strategy = if config.input.topics.len() > 1 { "roundrobin" } else { "range" };
-    set_default(&mut client, "partition.assignment.strategy", strategy);
+    match config.kafka.group_protocol {
+        GroupProtocol::Consumer => {
+            // Sessions and heartbeats are the brokers' affair.
+            client.set("group.protocol", "consumer");
+        }
+        classic => {
+            let strategy = match classic {
+                GroupProtocol::Cooperative => "cooperative-sticky",
+                _ if config.input.topics.len() > 1 => "roundrobin",
+                _ => "range",
+            };
+            set_default(&mut client, "heartbeat.interval.ms", &(session / 4).to_string());
+            client.set("partition.assignment.strategy", strategy).set("session.timeout.ms", session.to_string());
+        }
+    }
     if let Some(id) = &names.group_instance_id {
         client.set("group.instance.id", id);
     }
     client
         .set("group.id", &config.kafka.group)
-        .set("session.timeout.ms", session.to_string())
         .set("isolation.level", "read_committed")
         .set("auto.offset.reset", "error")
         .set("enable.auto.commit", "false")

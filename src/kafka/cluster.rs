@@ -17,7 +17,7 @@ use super::failure::{BrokerError, message};
 use super::native;
 use super::positions::{Lost, Partition};
 use super::publisher::Publisher;
-use crate::config::{Config, LostPosition, Partitioner, Start};
+use crate::config::{Config, GroupProtocol, LostPosition, Partitioner, Start};
 use crate::telemetry::Metrics;
 
 /// Kafka's own default of `max.message.bytes`, where the broker does not tell.
@@ -121,7 +121,10 @@ impl Cluster {
 
     /// The names of one lane.
     pub(crate) fn names(&self, lane: usize) -> LaneNames {
-        LaneNames::new(&self.config.kafka.group, &self.instance, self.stable, lane, &self.input_topics)
+        // KIP-848 keeps the name of a killed static member until its session ends, 45 seconds by default, and turns
+        // its successor away; a nameless one may join at once.
+        let fixed = self.stable && self.config.kafka.group_protocol != GroupProtocol::Consumer;
+        LaneNames::new(&self.config.kafka.group, &self.instance, fixed, lane, &self.input_topics)
     }
 
     /// One lane's consumer and producer. The producer comes first: it ends the transaction that a killed predecessor left open.

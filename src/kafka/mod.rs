@@ -16,6 +16,7 @@ mod failure;
 mod feed;
 mod inspect;
 mod lag;
+mod membership;
 mod native;
 mod positions;
 mod publisher;

@@ -18,5 +18,6 @@ mod membership;
 mod memory;
 mod oracle;
 mod positions;
+mod protocols;
 mod rig;
 mod targets;
