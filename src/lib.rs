@@ -10,6 +10,7 @@ pub mod config;
 pub mod demo;
 mod fault;
 pub mod inference;
+mod invocation;
 pub mod kafka;
 pub mod labelled;
 mod lane;

@@ -7,10 +7,11 @@
 mod report;
 mod topics;
 
+use std::collections::BTreeSet;
 use std::io;
 
 use self::topics::{Missing, Role, count, grant};
-use crate::config::{Config, Delivery};
+use crate::config::{Config, Delivery, InputTopics};
 use crate::inference::{self, Bundle};
 use crate::kafka::{BrokerError, GroupFacts, Inspector, TopicFacts};
 
@@ -108,9 +109,10 @@ async fn check_topics(
     create: bool,
     report: &mut Report<'_>,
 ) -> io::Result<()> {
+    let read = match_topics(config, inspector, report)?;
     let mut inputs: Vec<TopicFacts> = Vec::new();
     let mut still_missing = false;
-    for (role, topic) in topics::named(config) {
+    for (role, topic) in topics::all(&read, config) {
         let mut facts = inspector.topic(topic).await;
         if matches!(facts, Ok(None)) {
             let missing = Missing::new(role, topic, &inputs, brokers, config);
@@ -149,6 +151,35 @@ async fn check_topics(
         report.remedy("or let moodstream check --create create what is missing")?;
     }
     Ok(())
+}
+
+/// The topics to read, and what patterns match.
+fn match_topics(config: &Config, inspector: &Inspector, report: &mut Report<'_>) -> io::Result<BTreeSet<String>> {
+    let topics = InputTopics::new(config);
+    if !topics.has_pattern() {
+        return Ok(topics.among(std::iter::empty()));
+    }
+    let existing = match inspector.topic_names() {
+        Ok(existing) => existing,
+        Err(error) => {
+            report.line(Verdict::Wrong, "input", &format!("the topics cannot be listed: {error}"))?;
+            Vec::new()
+        }
+    };
+    let read = topics.among(existing.iter().map(String::as_str));
+    let patterns = config.input.topics.join(", ");
+    if read.is_empty() {
+        let found = format!("no topic matches {patterns} (input.topics); a worker would wait for one, unready");
+        report.line(Verdict::Wrong, "input", &found)?;
+    } else {
+        let list = read.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let found = format!(
+            "{} {patterns}: {list}",
+            if read.len() == 1 { "1 topic matches".to_owned() } else { format!("{} topics match", read.len()) }
+        );
+        report.line(Verdict::Right, "input", &found)?;
+    }
+    Ok(read)
 }
 
 async fn create_topic(inspector: &Inspector, missing: &Missing<'_>) -> Result<Option<TopicFacts>, BrokerError> {

@@ -9,6 +9,7 @@ mod problem;
 mod properties;
 pub mod schema;
 mod start;
+mod topics;
 mod units;
 mod validate;
 
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use layers::environment;
 pub use problem::{ConfigErrors, Problem};
 pub use properties::Properties;
+pub(crate) use topics::InputTopics;
 pub use units::{Bytes, Span};
 
 /// The whole configuration of one worker.
@@ -74,8 +76,10 @@ impl Config {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// Topics to read.
+    /// Topics to read: names, and patterns, which begin with `^` and match whole names.
     pub topics: Vec<String>,
+    /// Topics that no pattern of `topics` matches, written in the same way.
+    pub exclude_topics: Vec<String>,
     /// Where a group without any committed offset begins: `earliest`, `latest` or an RFC 3339 time.
     pub start: Start,
     /// What to do when the committed position is missing, out of range, or belongs to a topic that was made anew.
@@ -92,6 +96,14 @@ pub struct Input {
     pub max_text_bytes: Bytes,
     /// Posts in a language that the model does not know.
     pub other_languages: OtherLanguages,
+}
+
+impl Input {
+    /// Whether there may be more topics than one.
+    #[must_use]
+    pub fn has_several_topics(&self) -> bool {
+        self.topics.len() > 1 || self.topics.iter().any(|topic| topic.starts_with('^'))
+    }
 }
 
 /// Where a new group begins.

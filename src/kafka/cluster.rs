@@ -1,6 +1,6 @@
 //! What all lanes know of the cluster: the input topics' identity and the target topics' shape.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,10 +14,12 @@ use super::Clients;
 use super::client::{self, LaneNames};
 use super::consumer::LaneConsumer;
 use super::failure::{BrokerError, message};
+use super::inputs::Inputs;
 use super::native;
 use super::positions::{Lost, Partition};
 use super::publisher::Publisher;
 use crate::config::{Config, GroupProtocol, LostPosition, Partitioner, Start};
+use crate::invocation::again_with;
 use crate::telemetry::Metrics;
 
 /// Kafka's own default of `max.message.bytes`, where the broker does not tell.
@@ -56,6 +58,9 @@ pub enum ClusterError {
         /// `kafka.brokers`.
         brokers: String,
     },
+    /// The input topics are too many.
+    #[error("{0}")]
+    Inputs(String),
     /// The client library refuses the settings.
     #[error("the Kafka client refuses its settings: {0}; see kafka.properties")]
     Settings(String),
@@ -66,7 +71,7 @@ pub struct Cluster {
     config: Config,
     instance: String,
     stable: bool,
-    pub(super) input_topics: Vec<String>,
+    inputs: Inputs,
     pub(super) start: Start,
     pub(super) on_lost: LostPosition,
     pub(crate) output: Target,
@@ -85,8 +90,18 @@ impl Cluster {
         let settings = |error: rdkafka::error::KafkaError| ClusterError::Settings(message(&error));
         let admin: AdminClient<DefaultClientContext> = client::base(config).create().map_err(settings)?;
         let timeout = config.kafka.request_deadline.0;
-        for topic in &config.input.topics {
-            partitions(admin.inner(), config, "input.topics", topic, timeout)?;
+        let inputs = Inputs::new(config);
+        let found = inputs.now(admin.inner(), timeout).map_err(|error| no_inputs(config, error))?;
+        if let Some((topic, _)) = found.iter().find(|(_, partitions)| **partitions == 0) {
+            let brokers = config.kafka.brokers.clone();
+            return Err(ClusterError::NoTopic { key: "input.topics", topic: topic.clone(), brokers });
+        }
+        inputs.tell(&BTreeSet::new(), &found);
+        if found.is_empty() {
+            tracing::warn!(
+                topics = config.input.topics.join(", "),
+                "no topic matches input.topics yet; waiting for one"
+            );
         }
         let output = target(&admin, config, "output.topic", &config.output.topic, timeout).await?;
         let dead_letter = target(&admin, config, "dead_letter.topic", &config.dead_letter.topic, timeout).await?;
@@ -101,7 +116,7 @@ impl Cluster {
         Ok(Self {
             instance,
             stable,
-            input_topics: config.input.topics.clone(),
+            inputs,
             start: config.input.start,
             on_lost: config.input.on_lost_position,
             output,
@@ -121,19 +136,35 @@ impl Cluster {
 
     /// The names of one lane.
     pub(crate) fn names(&self, lane: usize) -> LaneNames {
-        // KIP-848 keeps the name of a killed static member until its session ends, 45 seconds by default, and turns
-        // its successor away; a nameless one may join at once.
-        let fixed = self.stable && self.config.kafka.group_protocol != GroupProtocol::Consumer;
-        LaneNames::new(&self.config.kafka.group, &self.instance, fixed, lane, &self.input_topics)
+        LaneNames::new(&self.config.kafka.group, &self.instance, lane)
     }
 
     /// One lane's consumer and producer. The producer comes first: it ends the transaction that a killed predecessor left open.
     pub(crate) fn connect(self: &Arc<Self>, lane: usize) -> Result<Clients, BrokerError> {
         let publisher = self.publisher(lane)?;
-        let config = client::consumer(&self.config, &self.names(lane));
-        let timeout = self.config.kafka.request_deadline.0;
-        let consumer = LaneConsumer::subscribe(&config, &self.input_topics, timeout, &self.metrics)?;
+        let (names, timeout) = (self.names(lane), self.config.kafka.request_deadline.0);
+        let inputs = self.inputs.now(publisher.client(), timeout)?;
+        self.inputs.tell(&BTreeSet::new(), &inputs);
+        // KIP-848 keeps the name of a killed static member until its session ends, 45 seconds by default, and turns
+        // its successor away; a nameless one may join at once.
+        let fixed = self.stable && self.config.kafka.group_protocol != GroupProtocol::Consumer;
+        let instance_id = fixed.then(|| names.group_instance_id(&inputs));
+        let config = client::consumer(&self.config, &names, instance_id.as_deref());
+        let consumer = LaneConsumer::subscribe(&config, inputs.into_keys().collect(), timeout, &self.metrics)?;
         Ok(Clients { consumer, publisher, cluster: self.clone() })
+    }
+
+    /// Lets the lane read the topics that match by now.
+    pub(super) fn follow_topics(&self, consumer: &mut LaneConsumer) -> Result<(), BrokerError> {
+        if !self.inputs.can_change() {
+            return Ok(());
+        }
+        let now = self.inputs.now(consumer.base().client(), self.config.kafka.request_deadline.0)?;
+        if now.keys().ne(consumer.topics()) {
+            self.inputs.tell(consumer.topics(), &now);
+            consumer.change_topics(now.into_keys().collect())?;
+        }
+        Ok(())
     }
 
     /// One lane's producer.
@@ -151,7 +182,7 @@ impl Cluster {
             return None;
         }
         // Several topics would all fill the low partitions: each begins somewhere else.
-        let shift = if self.input_topics.len() > 1 {
+        let shift = if self.config.input.has_several_topics() {
             let digest = Sha256::digest(&source.topic);
             i64::from(u16::from_be_bytes([digest[0], digest[1]]))
         } else {
@@ -161,20 +192,24 @@ impl Cluster {
     }
 
     pub(super) fn topic_ids(&self, consumer: &LaneConsumer) -> Result<BTreeMap<String, String>, BrokerError> {
-        if self.embedded {
-            return Ok(self.input_topics.iter().map(|topic| (topic.clone(), String::new())).collect());
+        let topics: Vec<String> = consumer.topics().iter().cloned().collect();
+        if self.embedded || topics.is_empty() {
+            return Ok(topics.into_iter().map(|topic| (topic, String::new())).collect());
         }
         let timeout = self.config.kafka.request_deadline.0;
-        let ids = native::topic_ids(consumer.base().client(), &self.input_topics, timeout)?;
-        Ok(self.input_topics.iter().cloned().zip(ids).collect())
+        let ids = native::topic_ids(consumer.base().client(), &topics, timeout)?;
+        Ok(topics.into_iter().zip(ids).collect())
     }
 
-    /// The ids that this process first saw; `now` becomes them at the first call.
+    /// The ids that this process first saw of each topic.
     pub(super) fn first_ids(&self, now: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         match self.first_ids.lock() {
             Ok(mut first) => {
-                if first.is_empty() || self.on_lost != LostPosition::Stop {
-                    first.clone_from(now);
+                for (topic, id) in now {
+                    let known = first.entry(topic.clone()).or_insert_with(|| id.clone());
+                    if self.on_lost != LostPosition::Stop {
+                        known.clone_from(id);
+                    }
                 }
                 first.clone()
             }
@@ -217,15 +252,21 @@ impl Cluster {
         let (topic, partition) = (&lost.partition.topic, lost.partition.number);
         let cause = lost.cause.as_str();
         if self.on_lost == LostPosition::Stop {
+            let command = again_with("--on-lost-position", "earliest");
             tracing::error!(
                 cause,
                 topic,
                 partition,
                 setting = "input.on_lost_position",
-                "position lost: {}; nothing is read from here until you decide: run once with --on-lost-position earliest \
-                 (repeats or catches up on what the log holds) or latest (skips it), or set the group's offsets \
-                 with kafka-consumer-groups.sh --reset-offsets",
-                lost.found
+                command,
+                "position lost: {}; nothing is read from here until you decide. Stop this worker and run it once with \
+                 earliest (repeats or catches up on what the log holds) or latest (skips it): {}; or stop all workers \
+                 and set the offset: kafka-consumer-groups.sh --bootstrap-server {} --group {} --topic {topic}:{partition} \
+                 --reset-offsets --to-offset OFFSET --execute",
+                lost.found,
+                command,
+                self.config.kafka.brokers,
+                self.config.kafka.group,
             );
         } else {
             tracing::error!(
@@ -233,6 +274,13 @@ impl Cluster {
                 "position lost: {}; going on as input.on_lost_position says", lost.found
             );
         }
+    }
+}
+
+fn no_inputs(config: &Config, error: BrokerError) -> ClusterError {
+    match error.code {
+        Some(_) => ClusterError::Unreachable { brokers: config.kafka.brokers.clone(), reason: error.message },
+        None => ClusterError::Inputs(error.message),
     }
 }
 

@@ -5,7 +5,7 @@
 //! broker where to go on and assigns those offsets itself. It is the same with the incremental protocols, which
 //! tell what changed only: whatever the lane owns is asked for anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -22,7 +22,9 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use super::failure::BrokerError;
 use super::lag::Lag;
 use super::membership::Membership;
-use super::positions::{Bounds, Committed, Note, Partition};
+use super::native::GroupMetadata;
+use super::note::Note;
+use super::positions::{Bounds, Committed, Partition};
 use crate::telemetry::Metrics;
 
 /// What librdkafka calls back.
@@ -92,23 +94,46 @@ fn read_nothing<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> KafkaResult<(
 /// A lane's consumer.
 pub(crate) struct LaneConsumer {
     base: BaseConsumer<Callbacks>,
+    topics: BTreeSet<String>,
     timeout: Duration,
+    /// Whether the brokers share out (KIP-848).
+    kip_848: bool,
 }
 
 impl LaneConsumer {
     /// Creates the client and subscribes; it joins while it is polled.
     pub(super) fn subscribe(
         config: &ClientConfig,
-        topics: &[String],
+        topics: BTreeSet<String>,
         timeout: Duration,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, BrokerError> {
         let callbacks =
             Callbacks { membership: Mutex::default(), lag: Lag::new(metrics.clone()), metrics: metrics.clone() };
         let base: BaseConsumer<Callbacks> = config.create_with_context(callbacks)?;
-        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        base.subscribe(&topics)?;
-        Ok(Self { base, timeout })
+        let kip_848 = config.get("group.protocol") == Some("consumer");
+        let mut consumer = Self { base, topics: BTreeSet::new(), timeout, kip_848 };
+        if !topics.is_empty() {
+            consumer.change_topics(topics)?;
+        }
+        Ok(consumer)
+    }
+
+    /// The topics that it reads; none while no topic matches.
+    pub(crate) fn topics(&self) -> &BTreeSet<String> {
+        &self.topics
+    }
+
+    /// Reads other topics; the group rebalances.
+    pub(super) fn change_topics(&mut self, topics: BTreeSet<String>) -> Result<(), BrokerError> {
+        if topics.is_empty() {
+            self.base.unsubscribe();
+        } else {
+            let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+            self.base.subscribe(&names)?;
+        }
+        self.topics = topics;
+        Ok(())
     }
 
     pub(super) fn base(&self) -> &BaseConsumer<Callbacks> {
@@ -146,6 +171,15 @@ impl LaneConsumer {
         self.base.context().membership.lock().ok()?.owned()
     }
 
+    /// Whether this lane has joined and nothing was given to it. With KIP-848 no callback tells of that.
+    pub(crate) fn stands_by(&self) -> bool {
+        let joined = || GroupMetadata::of(&self.base).is_some_and(|metadata| metadata.generation() > 0);
+        match self.assigned() {
+            Some(assigned) => assigned.is_empty(),
+            None => self.kip_848 && joined(),
+        }
+    }
+
     /// Reads from these offsets, and only from these partitions; what was fetched before is dropped.
     pub(super) fn read_from(&self, positions: &BTreeMap<Partition, i64>) -> Result<(), BrokerError> {
         let mut list = TopicPartitionList::with_capacity(positions.len());
@@ -167,10 +201,10 @@ impl LaneConsumer {
         self.read_from(&BTreeMap::new())
     }
 
-    /// All partitions of `topics`.
-    pub(super) fn partitions(&self, topics: &[String]) -> Result<Vec<Partition>, BrokerError> {
+    /// All partitions of the topics that it reads.
+    pub(super) fn partitions(&self) -> Result<Vec<Partition>, BrokerError> {
         let mut all = Vec::new();
-        for topic in topics {
+        for topic in &self.topics {
             let metadata = self.base.fetch_metadata(Some(topic), self.timeout)?;
             let found = metadata.topics().iter().find(|found| found.name() == topic);
             let found = found.filter(|found| !found.partitions().is_empty());

@@ -91,6 +91,12 @@ impl Inspector {
         Ok(Brokers { cluster_id, addresses: addresses.collect() })
     }
 
+    /// The names of all topics that this user may see.
+    pub(crate) fn topic_names(&self) -> Result<Vec<String>, BrokerError> {
+        let metadata = self.client.client().fetch_metadata(None, self.timeout)?;
+        Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
+    }
+
     /// A topic; `None`: there is no such topic.
     pub(crate) async fn topic(&self, topic: &str) -> Result<Option<TopicFacts>, BrokerError> {
         let metadata = self.client.client().fetch_metadata(Some(topic), self.timeout)?;

@@ -45,7 +45,8 @@ impl<'a> GroupMetadata<'a> {
         if id.is_null() { c"" } else { unsafe { CStr::from_ptr(id) } }
     }
 
-    fn generation(&self) -> i32 {
+    /// The group's generation; with KIP-848 the member's epoch, 0 until it has joined.
+    pub(super) fn generation(&self) -> i32 {
         // SAFETY: the object is alive.
         unsafe { sys::rd_kafka_consumer_group_metadata_generation_id(self.native.as_ptr()) }
     }

@@ -1,14 +1,13 @@
 //! What a lane does between two batches: join, ask the broker where to go on, read, hold.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use jiff::Timestamp;
 
 use super::{Backoff, IDLE, Lane};
-use crate::kafka::{BrokerError, Clients, LaneConsumer, Lost, Note, Partition, Resumed};
+use crate::kafka::{BrokerError, Clients, LaneConsumer, Lost, Names, Note, Partition, Resumed};
 
 /// What a lane reads, since the broker said from where.
 pub(super) struct Reading {
@@ -74,6 +73,7 @@ impl Lane {
 
     fn serve(&mut self, clients: &mut Clients) -> Result<(), BrokerError> {
         self.shared.readiness.set(&self.condition, "joining the group");
+        self.tell_whether_topics_match(&clients.consumer);
         let mut stance = Stance::Hold(None);
         let mut epoch = clients.consumer.epoch();
         let mut backoff = Backoff::default();
@@ -100,6 +100,9 @@ impl Lane {
                 waiting @ (Stance::Hold(_) | Stance::Resume { .. }) => {
                     // Nothing is assigned to read: whatever comes is stale. The poll serves the callbacks.
                     drop(clients.consumer.poll(IDLE));
+                    if clients.consumer.stands_by() {
+                        self.shared.readiness.clear(&self.condition);
+                    }
                     waiting
                 }
                 Stance::Read(mut reading) => match self.batch(clients, &mut reading) {
@@ -158,7 +161,6 @@ impl Lane {
         tracing::info!(lane = self.index, partitions = %Names(&assigned), "assignment");
         if assigned.is_empty() {
             // More lanes than partitions: a stand-by has nothing to do, and is ready to take over.
-            self.shared.readiness.clear(&self.condition);
             Stance::Hold(None)
         } else {
             self.shared.readiness.set(&self.condition, "asking for the committed offsets");
@@ -167,11 +169,10 @@ impl Lane {
     }
 
     /// Whether the input topics are still the ones that the lane's positions belong to.
-    fn check_topics(&self, clients: &Clients, stance: Stance) -> Stance {
-        let condition = format!("{}-topics", self.condition);
+    fn check_topics(&self, clients: &mut Clients, stance: Stance) -> Stance {
         match clients.check_topics() {
             Ok(ids) => {
-                self.shared.readiness.clear(&condition);
+                self.tell_whether_topics_match(&clients.consumer);
                 match stance {
                     Stance::Read(reading) if reading.is_recreated(&ids) => {
                         tracing::warn!(
@@ -185,10 +186,26 @@ impl Lane {
             }
             Err(error) => {
                 tracing::warn!(lane = self.index, %error, "the input topics cannot be found");
+                let condition = self.topics_condition();
                 self.shared.readiness.set(&condition, format!("the input topics cannot be found: {error}"));
                 stance
             }
         }
+    }
+
+    /// A lane without a topic waits for one, unready: nobody may take its silence for an empty topic.
+    fn tell_whether_topics_match(&self, consumer: &LaneConsumer) {
+        let (readiness, condition) = (&self.shared.readiness, self.topics_condition());
+        if consumer.topics().is_empty() {
+            let topics = self.shared.config.input.topics.join(", ");
+            readiness.set(&condition, format!("no topic matches input.topics = {topics} yet"));
+        } else {
+            readiness.clear(&condition);
+        }
+    }
+
+    fn topics_condition(&self) -> String {
+        format!("{}-topics", self.condition)
     }
 
     fn resume(
@@ -251,18 +268,6 @@ impl Lane {
         self.shared.readiness.set(&self.condition, reason);
         tracing::error!(lane = self.index, kind, probe_in = ?interval, "the lane pauses and keeps every record: {reason}");
         Ok(Stance::Hold(Some(Instant::now() + interval)))
-    }
-}
-
-/// Partitions as people read them.
-struct Names<'a>(&'a [Partition]);
-
-impl fmt::Display for Names<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, partition) in self.0.iter().enumerate() {
-            write!(f, "{}{partition}", if index == 0 { "" } else { " " })?;
-        }
-        Ok(())
     }
 }
 

@@ -21,3 +21,4 @@ mod positions;
 mod protocols;
 mod rig;
 mod targets;
+mod topics;

@@ -3,6 +3,7 @@
 
 use crate::kills::kill;
 use crate::membership::{freeze, join_and_leave};
+use crate::positions::add_partitions;
 use crate::support::worker::Launch;
 
 fn cooperative(worker: Launch) -> Launch {
@@ -31,6 +32,16 @@ fn cooperative_members_join_and_leave_while_batches_run() {
 #[test]
 fn kip_848_members_join_and_leave_while_batches_run() {
     join_and_leave("join-consumer", |stage, name| consumer(stage.worker(name).instance(name)));
+}
+
+#[test]
+fn cooperative_members_read_added_partitions_from_their_beginning() {
+    add_partitions("added-cooperative", cooperative);
+}
+
+#[test]
+fn kip_848_members_read_added_partitions_from_their_beginning() {
+    add_partitions("added-consumer", consumer);
 }
 
 #[test]

@@ -80,18 +80,29 @@ impl Launch {
     /// Starts it.
     pub(crate) fn start(&self) -> Worker {
         let folder = tempfile::Builder::new().prefix("moodstream-worker-").tempdir().expect("a temporary folder");
+        let config = self.write(&folder);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_moodstream"));
+        command.arg("run").arg("--config").arg(&config);
+        self.spawn(command, folder)
+    }
+
+    /// Runs a command line that a worker has told, with the environment of this launch.
+    pub(crate) fn start_as_told(&self, line: &str) -> Worker {
+        let folder = tempfile::Builder::new().prefix("moodstream-worker-").tempdir().expect("a temporary folder");
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("exec {line}"));
+        self.spawn(command, folder)
+    }
+
+    fn write(&self, folder: &TempDir) -> PathBuf {
         let config = folder.path().join("worker.toml");
         let lines: Vec<String> = self.settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
         fs::write(&config, lines.concat()).expect("an own folder can be written");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_moodstream"));
-        command
-            .arg("run")
-            .arg("--config")
-            .arg(&config)
-            .envs(&self.environment)
-            .current_dir(folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        config
+    }
+
+    fn spawn(&self, mut command: Command, folder: TempDir) -> Worker {
+        command.envs(&self.environment).current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = Process::spawn(&self.name, &mut command, folder.path());
         let log = Log::follow(process.take_stderr(), &folder.path().join("worker.log"));
         Worker { name: self.name.clone(), process, log, _folder: folder }
