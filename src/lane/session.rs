@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use jiff::Timestamp;
+use rdkafka::error::RDKafkaErrorCode;
 
 use super::{Backoff, IDLE, Lane};
 use crate::kafka::{BrokerError, Clients, LaneConsumer, Lost, Names, Note, Partition, Resumed};
@@ -99,7 +100,10 @@ impl Lane {
                 }
                 waiting @ (Stance::Hold(_) | Stance::Resume { .. }) => {
                     // Nothing is assigned to read: whatever comes is stale. The poll serves the callbacks.
-                    drop(clients.consumer.poll(IDLE));
+                    let polled = clients.consumer.poll(IDLE).and_then(Result::err);
+                    if let Some(error) = polled.filter(|_| clients.consumer.assigned().is_none()) {
+                        self.complain(&error);
+                    }
                     if clients.consumer.stands_by() {
                         self.shared.readiness.clear(&self.condition);
                     }
@@ -112,6 +116,21 @@ impl Lane {
             };
         }
         Ok(())
+    }
+
+    /// The group does not take this lane in; the client tries again by itself.
+    fn complain(&self, error: &BrokerError) {
+        let mut reason = format!("waiting for the group: {error}");
+        if error.code == Some(RDKafkaErrorCode::InconsistentGroupProtocol) {
+            reason.push_str(
+                "; its members have another kafka.group_protocol: eager and cooperative ones cannot share a group, so \
+                 stop them all before the first one starts anew",
+            );
+        }
+        // Each try fails alike: only the first is news.
+        if self.shared.readiness.set(&self.condition, &reason) {
+            tracing::warn!(lane = self.index, reason);
+        }
     }
 
     /// What follows a batch.

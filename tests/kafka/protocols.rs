@@ -1,10 +1,17 @@
 //! The incremental group protocols through the scenarios that the eager one goes through in `kills`, `membership` and
 //! `positions` (FAULTS 1, 11, 12, 14, 18).
 
+use std::time::Duration;
+
 use crate::kills::kill;
 use crate::membership::{freeze, join_and_leave};
 use crate::positions::add_partitions;
+use crate::support::broker::Broker;
+use crate::support::posts;
+use crate::support::stage::{Layout, Stage};
 use crate::support::worker::Launch;
+
+const DEADLINE: Duration = Duration::from_mins(1);
 
 fn cooperative(worker: Launch) -> Launch {
     worker.set("kafka.group_protocol", "cooperative")
@@ -52,4 +59,34 @@ fn a_cooperative_member_frozen_beyond_the_session_timeout_is_fenced() {
 #[test]
 fn a_kip_848_member_frozen_beyond_the_session_timeout_is_fenced() {
     freeze("frozen-consumer", |stage, name| consumer(stage.worker(name)));
+}
+
+#[test]
+fn a_cooperative_worker_says_why_an_eager_group_does_not_take_it_in() {
+    let mut stage = Stage::new(&Broker::shared().address(), "mixed", &Layout::partitions(2));
+    let mut eager = stage.worker("eager").start();
+    eager.wait_ready();
+    let mut stranger = cooperative(stage.worker("cooperative")).start();
+    stranger.wait_not_ready("have another kafka.group_protocol", DEADLINE);
+    stage.produce(posts::take(300));
+    stage.finish([eager, stranger], DEADLINE);
+}
+
+#[test]
+fn a_group_moves_from_eager_to_kip_848_one_worker_after_the_other() {
+    let mut stage = Stage::new(&Broker::shared().address(), "moving", &Layout::partitions(4));
+    stage.produce(posts::take(4_000));
+    let eager = ["one", "two"].map(|name| stage.worker(name).instance(name).hash_classifier(Duration::from_millis(2)));
+    let [mut one, mut two] = eager.each_ref().map(Launch::start);
+    one.wait_ready();
+    two.wait_ready();
+    stage.wait_for(500, DEADLINE);
+    let mut workers = Vec::new();
+    for (before, launch) in [one, two].into_iter().zip(eager) {
+        before.stop();
+        let mut after = consumer(launch).start();
+        after.wait_ready();
+        workers.push(after);
+    }
+    stage.finish(workers, DEADLINE);
 }
