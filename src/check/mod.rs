@@ -211,7 +211,13 @@ fn check_group(config: &Config, inspector: &Inspector, report: &mut Report<'_>) 
         Ok(facts) => judge_group(config, &facts)
             .into_iter()
             .try_for_each(|(verdict, found)| report.line(verdict, "group", &found)),
-        Err(error) => report.line(Verdict::Wrong, "group", &format!("{}: {error}", config.kafka.group)),
+        Err(error) => {
+            report.line(Verdict::Wrong, "group", &format!("{}: {error}", config.kafka.group))?;
+            if error.is_unauthorized() {
+                report.remedy(&grant(config, "Read", "group", &config.kafka.group))?;
+            }
+            Ok(())
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::{Client, ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::groups::{GroupInfo, GroupMemberInfo};
 use sha2::{Digest, Sha256};
 
 use super::Clients;
@@ -231,12 +230,11 @@ impl Cluster {
     pub(crate) fn rival(&self, lane: usize) -> String {
         let names = self.names(lane);
         let client: Result<BaseConsumer, _> = client::base(&self.config).create();
-        let timeout = Duration::from_secs(5);
-        let listed = client.and_then(|client| client.fetch_group_list(Some(&self.config.kafka.group), timeout));
-        let Ok(listed) = listed else { return String::new() };
-        let mut members = listed.groups().iter().flat_map(GroupInfo::members);
-        let host =
-            members.find(|member| member.client_id() == names.transactional_id).map(GroupMemberInfo::client_host);
+        let Ok(client) = client else { return String::new() };
+        let described = native::group(client.client(), &self.config.kafka.group, Duration::from_secs(5));
+        let Ok(described) = described else { return String::new() };
+        let mut members = described.members.into_iter();
+        let host = members.find(|member| member.client_id == names.transactional_id).map(|member| member.host);
         format!(
             "; either this worker stood still for longer than kafka.session_timeout, or another one has \
              worker.instance = \"{}\" too (transactional.id {}{}): each worker needs a name of its own",

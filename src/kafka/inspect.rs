@@ -11,7 +11,6 @@ use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::groups::GroupMemberInfo;
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
 
 use super::cluster::random_name;
@@ -46,9 +45,9 @@ pub(crate) struct TopicFacts {
 }
 
 /// A consumer group.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct GroupFacts {
-    /// As the coordinator calls it: `Stable`, `Empty`, `Dead` (never used) and so on.
+    /// As the coordinator calls it: `Stable`, `Empty`, `Dead` and so on; empty where there is no such group.
     pub(crate) state: String,
     pub(crate) members: Vec<Member>,
     pub(crate) permissions: Permissions,
@@ -147,18 +146,7 @@ impl Inspector {
 
     /// The group's state and members.
     pub(crate) fn group(&self) -> Result<GroupFacts, BrokerError> {
-        let group = &self.config.kafka.group;
-        let listed = self.client.client().fetch_group_list(Some(group), self.timeout)?;
-        let found = listed.groups().iter().find(|found| found.name() == group);
-        let member = |member: &GroupMemberInfo| Member {
-            client_id: member.client_id().to_owned(),
-            host: member.client_host().trim_start_matches('/').to_owned(),
-        };
-        Ok(GroupFacts {
-            state: found.map_or("", |found| found.state()).to_owned(),
-            members: found.map(|found| found.members().iter().map(member).collect()).unwrap_or_default(),
-            permissions: native::group_permissions(self.client.client(), group, self.timeout).unwrap_or_default(),
-        })
+        native::group(self.client.client(), &self.config.kafka.group, self.timeout)
     }
 
     /// Begins and aborts an empty transaction under `<group>/check/<random>`, and returns that id.

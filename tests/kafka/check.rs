@@ -92,7 +92,7 @@ fn checking_disturbs_no_worker_of_the_same_name() {
     stage.finish([worker], DEADLINE);
 }
 
-fn settings<'a>(stage: &'a Stage, brokers: &'a str) -> [(&'static str, &'a str); 5] {
+pub(crate) fn settings<'a>(stage: &'a Stage, brokers: &'a str) -> [(&'static str, &'a str); 5] {
     [
         ("kafka.brokers", brokers),
         ("kafka.group", &stage.group),

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::check::{check, settings as check_settings};
 use crate::kills::kill;
 use crate::membership::{freeze, join_and_leave};
 use crate::positions::add_partitions;
@@ -88,5 +89,8 @@ fn a_group_moves_from_eager_to_kip_848_one_worker_after_the_other() {
         after.wait_ready();
         workers.push(after);
     }
+    let brokers = Broker::shared().address();
+    let (_, said) = check(&check_settings(&stage, &brokers), false);
+    assert!(said.contains("stable, 2 members: "), "check sees members of this protocol too: {said}");
     stage.finish(workers, DEADLINE);
 }
