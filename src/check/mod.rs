@@ -228,6 +228,8 @@ fn judge_group(config: &Config, facts: &GroupFacts) -> Vec<(Verdict, String)> {
         "" | "Dead" => format!("{group}: new, begins at input.start = {}", config.input.start),
         "Empty" => format!("{group}: nobody is in it; it goes on from its committed offsets"),
         state => {
+            // The client library has no word for what only KIP-848 groups are in while partitions move.
+            let state = if state == "Unknown" { "rebalancing" } else { state };
             let members = facts.members.iter().map(|member| format!("{} on {}", member.client_id, member.host));
             let list = members.collect::<Vec<_>>().join(", ");
             format!("{group}: {}, {}: {list}", state.to_lowercase(), count(facts.members.len(), "member"))
@@ -280,6 +282,7 @@ mod tests {
         assert_eq!(judged("", "", &[])[0].1, "g: new, begins at input.start = earliest");
         assert_eq!(judged("", "Dead", &[]), judged("", "", &[]));
         assert!(judged("", "Empty", &[])[0].1.contains("nobody"));
+        assert_eq!(judged("", "Unknown", &["g/a/0"])[0].1, "g: rebalancing, 1 member: g/a/0 on 10.0.0.7");
         assert_eq!(judged("", "Stable", &["g/a/0"])[0].1, "g: stable, 1 member: g/a/0 on 10.0.0.7");
     }
 

@@ -67,9 +67,13 @@ impl ConsumerContext for Callbacks {
         let done = match (given, incremental) {
             (true, false) => consumer.assign(&nothing),
             (false, false) => consumer.unassign(),
-            (true, true) if changed => read_nothing(consumer).and_then(|()| consumer.incremental_assign(&nothing)),
-            (true, true) => consumer.incremental_assign(&nothing),
-            (false, true) => read_nothing(consumer),
+            (true, true) => {
+                let stopped = if changed { read_nothing(consumer) } else { Ok(()) };
+                stopped.and(consumer.incremental_assign(&nothing))
+            }
+            (false, true) => {
+                read_nothing(consumer).or_else(|error| consumer.incremental_unassign(&nothing).and(Err(error)))
+            }
         };
         if let Err(error) = done {
             tracing::warn!(%error, "the client refused the group's assignment; the next rebalance repeats it");

@@ -8,9 +8,9 @@ use crate::kills::kill;
 use crate::membership::{freeze, join_and_leave};
 use crate::positions::add_partitions;
 use crate::support::broker::Broker;
-use crate::support::posts;
 use crate::support::stage::{Layout, Stage};
 use crate::support::worker::Launch;
+use crate::support::{eventually, posts};
 
 const DEADLINE: Duration = Duration::from_mins(1);
 
@@ -90,7 +90,10 @@ fn a_group_moves_from_eager_to_kip_848_one_worker_after_the_other() {
         workers.push(after);
     }
     let brokers = Broker::shared().address();
-    let (_, said) = check(&check_settings(&stage, &brokers), false);
-    assert!(said.contains("stable, 2 members: "), "check sees members of this protocol too: {said}");
+    // The named members of before count until their session ends.
+    eventually(DEADLINE, "check sees the members of this protocol, too", || {
+        let (_, said) = check(&check_settings(&stage, &brokers), false);
+        said.contains("stable, 2 members: ").then_some(())
+    });
     stage.finish(workers, DEADLINE);
 }
