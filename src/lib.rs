@@ -12,6 +12,7 @@ mod fate;
 mod fault;
 pub mod files;
 pub mod inference;
+mod invocation;
 pub mod kafka;
 pub mod labelled;
 mod labeller;

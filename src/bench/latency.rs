@@ -19,7 +19,7 @@ use super::machine::{Machine, ModelUsed};
 use super::rig::{PATIENCE, Posts, Rig};
 use crate::config::Config;
 use crate::inference;
-use crate::kafka::{self, BrokerError};
+use crate::kafka::{BrokerError, Link};
 
 const PARTITIONS: i32 = 4;
 /// Posts that warm everything up and are not measured.
@@ -100,18 +100,18 @@ pub async fn latency(
     })
 }
 
-fn producer(rig: &Rig) -> anyhow::Result<BaseProducer> {
-    let mut client = kafka::client(&rig.config);
+fn producer(rig: &Rig) -> anyhow::Result<BaseProducer<Link>> {
+    let mut client = rig.access.settings();
     client.set("linger.ms", "0");
-    Ok(client.create().map_err(BrokerError::from)?)
+    Ok(rig.access.producer(&client, rig.access.link())?)
 }
 
 /// A consumer of the output topic that sees what is committed and nothing else.
-fn committed(rig: &Rig) -> anyhow::Result<BaseConsumer> {
-    let mut client = kafka::client(&rig.config);
+fn committed(rig: &Rig) -> anyhow::Result<BaseConsumer<Link>> {
+    let mut client = rig.access.settings();
     client.set("group.id", format!("{}-reader", rig.config.kafka.group)).set("isolation.level", "read_committed");
     client.set("enable.auto.commit", "false");
-    let consumer: BaseConsumer = client.create().map_err(BrokerError::from)?;
+    let consumer = rig.access.consumer(&client, rig.access.link())?;
     let mut partitions = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
         partitions.add_partition_offset(&rig.config.output.topic, partition, Offset::Beginning)?;
@@ -121,7 +121,7 @@ fn committed(rig: &Rig) -> anyhow::Result<BaseConsumer> {
 }
 
 /// Sends at random moments: gaps are exponentially distributed, as those of independent authors are.
-fn send(producer: &BaseProducer, topic: &str, records: &[Vec<u8>], rate: f64, sent: &Sent) -> anyhow::Result<()> {
+fn send(producer: &BaseProducer<Link>, topic: &str, records: &[Vec<u8>], rate: f64, sent: &Sent) -> anyhow::Result<()> {
     let random = RandomState::new();
     let mut due = Instant::now();
     for (number, record) in records.iter().enumerate() {
@@ -142,7 +142,7 @@ fn send(producer: &BaseProducer, topic: &str, records: &[Vec<u8>], rate: f64, se
 }
 
 /// Waits for all labels; the first ones are not measured.
-fn receive(consumer: &BaseConsumer, sent: &Sent, count: usize) -> anyhow::Result<Vec<Duration>> {
+fn receive(consumer: &BaseConsumer<Link>, sent: &Sent, count: usize) -> anyhow::Result<Vec<Duration>> {
     let mut latencies = Vec::with_capacity(count);
     let (mut seen, mut moved) = (0, Instant::now());
     while seen < count {

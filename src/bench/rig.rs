@@ -89,7 +89,7 @@ impl Posts {
 /// A topic full of posts, and where their labels go; removed at the end.
 pub(super) struct Rig {
     pub(super) config: Config,
-    access: Access,
+    pub(super) access: Access,
     admin: AdminClient<Link>,
     topics: [String; 3],
 }

@@ -7,10 +7,11 @@
 mod report;
 mod topics;
 
+use std::collections::BTreeSet;
 use std::io;
 
 use self::topics::{Missing, Role, count};
-use crate::config::{Config, Delivery};
+use crate::config::{Config, Delivery, InputTopics};
 use crate::inference::{self, Bundle};
 use crate::kafka::{BrokerError, GroupFacts, Inspector, TopicFacts, grant};
 
@@ -110,9 +111,10 @@ async fn check_topics(
     create: bool,
     report: &mut Report<'_>,
 ) -> io::Result<()> {
+    let read = match_topics(config, inspector, report)?;
     let mut inputs: Vec<TopicFacts> = Vec::new();
     let mut still_missing = false;
-    for (role, topic) in topics::named(config) {
+    for (role, topic) in topics::all(&read, config) {
         let mut facts = inspector.topic(topic).await;
         if matches!(facts, Ok(None)) {
             let missing = Missing::new(role, topic, &inputs, brokers, config);
@@ -151,6 +153,35 @@ async fn check_topics(
         report.remedy("or let moodstream check --create create what is missing")?;
     }
     Ok(())
+}
+
+/// The topics to read, and what patterns match.
+fn match_topics(config: &Config, inspector: &Inspector, report: &mut Report<'_>) -> io::Result<BTreeSet<String>> {
+    let topics = InputTopics::new(config);
+    if !topics.has_pattern() {
+        return Ok(topics.among(std::iter::empty()));
+    }
+    let existing = match inspector.topic_names() {
+        Ok(existing) => existing,
+        Err(error) => {
+            report.line(Verdict::Wrong, "input", &format!("the topics cannot be listed: {error}"))?;
+            Vec::new()
+        }
+    };
+    let read = topics.among(existing.iter().map(String::as_str));
+    let patterns = config.input.topics.join(", ");
+    if read.is_empty() {
+        let found = format!("no topic matches {patterns} (input.topics); a worker would wait for one, unready");
+        report.line(Verdict::Wrong, "input", &found)?;
+    } else {
+        let list = read.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let found = format!(
+            "{} {patterns}: {list}",
+            if read.len() == 1 { "1 topic matches".to_owned() } else { format!("{} topics match", read.len()) }
+        );
+        report.line(Verdict::Right, "input", &found)?;
+    }
+    Ok(read)
 }
 
 async fn create_topic(inspector: &Inspector, missing: &Missing<'_>) -> Result<Option<TopicFacts>, BrokerError> {
@@ -200,6 +231,8 @@ fn judge_group(config: &Config, facts: &GroupFacts) -> Vec<(Verdict, String)> {
         "" | "Dead" => format!("{group}: new, begins at input.start = {}", config.input.start),
         "Empty" => format!("{group}: nobody is in it; it goes on from its committed offsets"),
         state => {
+            // The client library has no word for what only KIP-848 groups are in while partitions move.
+            let state = if state == "Unknown" { "rebalancing" } else { state };
             let members = facts.members.iter().map(|member| format!("{} on {}", member.client_id, member.host));
             let list = members.collect::<Vec<_>>().join(", ");
             format!("{group}: {}, {}: {list}", state.to_lowercase(), count(facts.members.len(), "member"))
@@ -252,6 +285,7 @@ mod tests {
         assert_eq!(judged("", "", &[])[0].1, "g: new, begins at input.start = earliest");
         assert_eq!(judged("", "Dead", &[]), judged("", "", &[]));
         assert!(judged("", "Empty", &[])[0].1.contains("nobody"));
+        assert_eq!(judged("", "Unknown", &["g/a/0"])[0].1, "g: rebalancing, 1 member: g/a/0 on 10.0.0.7");
         assert_eq!(judged("", "Stable", &["g/a/0"])[0].1, "g: stable, 1 member: g/a/0 on 10.0.0.7");
     }
 

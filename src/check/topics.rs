@@ -1,5 +1,6 @@
 //! Judges a topic by what it is for, and words the command that creates it. Pure.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::report::Verdict;
@@ -47,9 +48,9 @@ impl Role {
     }
 }
 
-/// The topics that the configuration names.
-pub(super) fn named(config: &Config) -> Vec<(Role, &str)> {
-    let inputs = config.input.topics.iter().map(|topic| (Role::Input, topic.as_str()));
+/// The topics that matter: these inputs, and those that the worker writes to.
+pub(super) fn all<'a>(inputs: &'a BTreeSet<String>, config: &'a Config) -> Vec<(Role, &'a str)> {
+    let inputs = inputs.iter().map(|topic| (Role::Input, topic.as_str()));
     inputs
         .chain([(Role::Output, config.output.topic.as_str()), (Role::DeadLetter, config.dead_letter.topic.as_str())])
         .collect()

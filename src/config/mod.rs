@@ -14,6 +14,7 @@ mod properties;
 mod reference;
 pub mod schema;
 mod start;
+mod topics;
 mod units;
 mod validate;
 
@@ -31,6 +32,7 @@ pub use mapping::{Condition, Not, OneOrMore, Preset};
 pub use oauth::OAuth;
 pub use problem::{ConfigErrors, Problem};
 pub use properties::Properties;
+pub(crate) use topics::InputTopics;
 pub use units::{Bytes, Span};
 
 /// The whole configuration of one worker.
@@ -85,8 +87,10 @@ impl Config {
 pub struct Input {
     /// Settings of `[input]` for the records of one platform, below your own.
     pub preset: Preset,
-    /// Topics to read.
+    /// Topics to read: names, and patterns, which begin with `^` and match whole names.
     pub topics: Vec<String>,
+    /// Topics that no pattern of `topics` matches, written in the same way.
+    pub exclude_topics: Vec<String>,
     /// Where a group without any committed offset begins: `earliest`, `latest` or an RFC 3339 time.
     pub start: Start,
     /// What to do when the committed position is missing, out of range, or belongs to a topic that was made anew.
@@ -109,6 +113,14 @@ pub struct Input {
     pub max_text_bytes: Bytes,
     /// Posts in a language that the model does not know.
     pub other_languages: OtherLanguages,
+}
+
+impl Input {
+    /// Whether there may be more topics than one.
+    #[must_use]
+    pub fn has_several_topics(&self) -> bool {
+        self.topics.len() > 1 || self.topics.iter().any(|topic| topic.starts_with('^'))
+    }
 }
 
 /// Where a new group begins.
@@ -231,6 +243,8 @@ pub struct Kafka {
     pub group: String,
     /// Guarantee of delivery.
     pub delivery: Delivery,
+    /// How the group shares its partitions out.
+    pub group_protocol: GroupProtocol,
     /// How long the group waits for a silent member; also bounds the transaction timeout.
     pub session_timeout: Span,
     /// How long a broker call may be retried before its result counts as unknown.
@@ -251,6 +265,19 @@ pub enum Delivery {
     ExactlyOnce,
     /// Offsets are committed after the outputs: lower latency, duplicates after a crash.
     AtLeastOnce,
+}
+
+/// How a consumer group shares its partitions out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupProtocol {
+    /// The classic protocol: every rebalance takes all partitions and gives them out anew.
+    Eager,
+    /// The classic protocol, incremental (`cooperative-sticky`): a rebalance moves only the partitions that change hands.
+    Cooperative,
+    /// KIP-848, incremental too: the brokers (Kafka 4.0 or later) share out, and their settings say how long a
+    /// silent member is waited for.
+    Consumer,
 }
 
 /// Threads, identity and shutdown of this worker.

@@ -11,7 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
-use super::Problem;
+use super::{GroupProtocol, Problem};
 
 /// Dotted key of the table in the configuration.
 pub(super) const SECTION: &str = "kafka.properties";
@@ -66,19 +66,12 @@ impl Properties {
     }
 
     /// Properties that the worker sets itself, with the reason.
-    pub(super) fn refused(&self) -> Vec<Problem> {
+    pub(super) fn refused(&self, protocol: GroupProtocol) -> Vec<Problem> {
         self.iter()
-            .filter_map(|(key, value)| {
-                let remedy = match OWNED.iter().find(|(owned, _)| *owned == key) {
-                    Some((_, reason)) => format!("cannot be set: {reason}"),
-                    None => match LIMITED.iter().find(|(limited, _)| *limited == key) {
-                        Some((_, allowed)) if !allowed.contains(&value) => {
-                            format!("must be {}", allowed.join(" or "))
-                        }
-                        _ => return None,
-                    },
-                };
-                Some(Problem::new(format!("{SECTION}.{key}"), remedy))
+            .filter_map(|(key, _)| {
+                let owned = OWNED.iter().find(|(owned, _)| *owned == key).map(|(_, reason)| *reason);
+                let reason = owned.or_else(|| conflict(key, protocol))?;
+                Some(Problem::new(format!("{SECTION}.{key}"), format!("cannot be set: {reason}")))
             })
             .collect()
     }
@@ -102,10 +95,13 @@ const OWNED: &[(&str, &str)] = &[
     ("enable.partition.eof", "lanes do not read such events"),
     ("group.id", "use kafka.group"),
     ("group.instance.id", "use worker.instance"),
+    ("group.protocol", PROTOCOL),
+    ("group.protocol.type", PROTOCOL),
     ("isolation.level", "only committed records may be read, or a takeover repeats posts (I2)"),
     ("max.in.flight", IN_FLIGHT),
     ("max.in.flight.requests.per.connection", IN_FLIGHT),
     ("message.max.bytes", "it is read from the target topics' max.message.bytes"),
+    ("partition.assignment.strategy", PROTOCOL),
     ("partitioner", "use output.partitioner"),
     ("session.timeout.ms", "use kafka.session_timeout"),
     ("statistics.interval.ms", "lag comes from positions; librdkafka's figures go stale with transactions"),
@@ -115,10 +111,20 @@ const OWNED: &[(&str, &str)] = &[
 const ACKS: &str = "every replica in sync must acknowledge (I2)";
 const IN_FLIGHT: &str = "it bounds what idempotence can keep in order (I4)";
 const OFFSETS: &str = "offsets are committed with the outputs they cover (I2)";
+const PROTOCOL: &str = "use kafka.group_protocol";
 
-/// Keys of which only some values are tested.
-const LIMITED: &[(&str, &[&str])] =
-    &[("group.protocol", &["classic"]), ("partition.assignment.strategy", &["range", "roundrobin"])];
+/// Why a key does not go together with the group's protocol, if it does not.
+fn conflict(key: &str, protocol: GroupProtocol) -> Option<&'static str> {
+    match (key, protocol) {
+        ("heartbeat.interval.ms", GroupProtocol::Consumer) => {
+            Some("with kafka.group_protocol = \"consumer\" the brokers decide, by group.consumer.heartbeat.interval.ms")
+        }
+        ("group.remote.assignor", GroupProtocol::Eager | GroupProtocol::Cooperative) => {
+            Some("brokers share partitions out with kafka.group_protocol = \"consumer\" only")
+        }
+        _ => None,
+    }
+}
 
 /// Whether the value of this property may be a secret; errs on the side of yes.
 fn is_secret(key: &str) -> bool {
@@ -258,19 +264,28 @@ mod tests {
             "max.in.flight.requests.per.connection",
             "statistics.interval.ms",
             "enable.partition.eof",
+            "group.protocol",
+            "group.protocol.type",
+            "partition.assignment.strategy",
         ] {
-            let problems = properties(json!({key: "x"})).refused();
+            let problems = properties(json!({key: "x"})).refused(GroupProtocol::Eager);
             assert_eq!(problems.len(), 1, "{key}");
             assert_eq!(problems[0].key, format!("kafka.properties.{key}"));
             assert!(problems[0].remedy.starts_with("cannot be set: "), "{key}");
         }
-        assert!(properties(json!({"sasl.mechanism": "PLAIN", "linger.ms": 5})).refused().is_empty());
+        let others = properties(json!({"sasl.mechanism": "PLAIN", "linger.ms": 5}));
+        assert!(others.refused(GroupProtocol::Eager).is_empty());
     }
 
     #[test]
-    fn only_tested_assignment_strategies_are_taken() {
-        let strategy = |name: &str| properties(json!({"partition.assignment.strategy": name})).refused().len();
-        assert_eq!([strategy("range"), strategy("roundrobin"), strategy("cooperative-sticky")], [0, 0, 1]);
+    fn keys_of_another_group_protocol_are_refused() {
+        use GroupProtocol::{Consumer, Cooperative, Eager};
+        let taken = |key: &str| {
+            [Eager, Cooperative, Consumer].map(|protocol| properties(json!({key: "1"})).refused(protocol).is_empty())
+        };
+        assert_eq!(taken("heartbeat.interval.ms"), [true, true, false]);
+        assert_eq!(taken("group.remote.assignor"), [false, false, true]);
+        assert_eq!(taken("max.poll.interval.ms"), [true; 3]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
+use super::topics::pattern;
 use super::{Condition, Config, Exposure, OneOrMore, Problem, Span, librdkafka, oauth};
 
 /// Everything wrong with this configuration, each under the key to change.
@@ -18,7 +19,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     checks.breaker(config);
     checks.privacy(config);
     checks.process(config);
-    checks.0.extend(config.kafka.properties.refused());
+    checks.0.extend(config.kafka.properties.refused(config.kafka.group_protocol));
     checks.0.extend(oauth::check(&config.kafka));
     let unknown = librdkafka::refused(&config.kafka.properties);
     // A reason of ours says more.
@@ -45,8 +46,25 @@ impl Checks {
         self.require(!inputs.is_empty(), "input.topics", "must name at least one topic");
         let distinct = inputs.iter().collect::<BTreeSet<_>>().len();
         self.require(distinct == inputs.len(), "input.topics", "names a topic twice");
-        for topic in inputs {
-            self.topic("input.topics", topic);
+        for (key, entries) in [("input.topics", inputs), ("input.exclude_topics", &config.input.exclude_topics)] {
+            for entry in entries {
+                match pattern(entry) {
+                    None => self.topic(key, entry),
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => {
+                        let remedy =
+                            format!("\"{entry}\" is no regular expression ({error}); write one such as ^posts\\..*");
+                        self.require(false, key, remedy);
+                    }
+                }
+            }
+        }
+        for excluded in &config.input.exclude_topics {
+            self.require(
+                !inputs.contains(excluded),
+                "input.exclude_topics",
+                format!("\"{excluded}\" is one of input.topics; leave it out of one of the two"),
+            );
         }
         self.topic("output.topic", output);
         self.topic("dead_letter.topic", dead);
@@ -239,7 +257,10 @@ mod tests {
             ("input.topics", ""),
             ("input.topics", "a,a"),
             ("input.topics", "po sts"),
-            ("input.topics", "^posts.*"),
+            ("input.topics", "^posts.("),
+            ("input.exclude_topics", "posts"),
+            ("input.exclude_topics", "po sts"),
+            ("input.exclude_topics", "^["),
             ("output.topic", ""),
             ("output.topic", "posts"),
             ("dead_letter.topic", "posts"),
@@ -286,6 +307,8 @@ mod tests {
     #[test]
     fn values_at_the_edge_are_taken() {
         let cases = [
+            ("input.topics", r"^posts\..*,extra"),
+            ("input.exclude_topics", "^posts-old"),
             ("input.fields.id", ""),
             ("input.fields.id", "/did,/commit/rkey"),
             ("input.fields.lang", ""),

@@ -1,5 +1,6 @@
 //! The client settings that the invariants rest on, under whatever else the user passes through.
 
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use sha2::{Digest, Sha256};
 
 use super::failure::message;
-use crate::config::{Compression, Config, ConfigErrors, Delivery, Partitioner, Problem};
+use crate::config::{Compression, Config, ConfigErrors, Delivery, GroupProtocol, Partitioner, Problem};
 
 /// Bytes that one lane's consumer may hold fetched and not yet polled (I8).
 const FETCHED_KIB: &str = "16384";
@@ -23,21 +24,19 @@ const BATCH_SIZE: usize = 1_000_000;
 pub(crate) struct LaneNames {
     /// `<group>/<instance>/<lane>`.
     pub(crate) transactional_id: String,
-    /// The same and a hash of the topics, if the instance has a stable name: with an unchanged name the broker
-    /// would hand back the old assignment, and a new topic would stay unread.
-    pub(crate) group_instance_id: Option<String>,
 }
 
 impl LaneNames {
-    pub(crate) fn new(group: &str, instance: &str, stable: bool, lane: usize, topics: &[String]) -> Self {
-        let transactional_id = format!("{group}/{instance}/{lane}");
-        let group_instance_id = stable.then(|| {
-            let mut sorted = topics.to_vec();
-            sorted.sort_unstable();
-            let digest = hex::encode(Sha256::digest(sorted.join("\n")));
-            format!("{transactional_id}/{}", &digest[..8])
-        });
-        Self { transactional_id, group_instance_id }
+    pub(crate) fn new(group: &str, instance: &str, lane: usize) -> Self {
+        Self { transactional_id: format!("{group}/{instance}/{lane}") }
+    }
+
+    /// The name of a static member: the same and a hash of the input topics and their numbers of partitions. With an
+    /// unchanged name the broker hands back the old assignment, and what has come since stays unread.
+    pub(super) fn group_instance_id(&self, inputs: &BTreeMap<String, usize>) -> String {
+        let lines = inputs.iter().map(|(topic, partitions)| format!("{topic}\t{partitions}\n"));
+        let digest = hex::encode(Sha256::digest(lines.collect::<String>()));
+        format!("{}/{}", self.transactional_id, &digest[..8])
     }
 }
 
@@ -78,26 +77,37 @@ pub fn verify(config: &Config) -> Result<(), ConfigErrors> {
     })
 }
 
-/// One lane's consumer.
-pub(super) fn consumer(config: &Config, names: &LaneNames) -> ClientConfig {
+/// One lane's consumer; a static member if it has an instance id.
+pub(super) fn consumer(config: &Config, names: &LaneNames, instance_id: Option<&str>) -> ClientConfig {
     let mut client = base(config);
     let session = config.kafka.session_timeout.0.as_millis();
     set_default(&mut client, "client.id", &names.transactional_id);
-    set_default(&mut client, "heartbeat.interval.ms", &(session / 4).to_string());
     // The default of a second stalls a fast partition whenever the queue was full.
     set_default(&mut client, "fetch.queue.backoff.ms", "10");
     set_default(&mut client, "queued.max.messages.kbytes", FETCHED_KIB);
     set_default(&mut client, "fetch.max.bytes", "8388608");
     // Added partitions stay unread for minutes at the default.
     set_default(&mut client, "topic.metadata.refresh.interval.ms", "10000");
-    let strategy = if config.input.topics.len() > 1 { "roundrobin" } else { "range" };
-    set_default(&mut client, "partition.assignment.strategy", strategy);
-    if let Some(id) = &names.group_instance_id {
+    match config.kafka.group_protocol {
+        GroupProtocol::Consumer => {
+            // Sessions and heartbeats are the brokers' affair.
+            client.set("group.protocol", "consumer");
+        }
+        classic => {
+            let strategy = match classic {
+                GroupProtocol::Cooperative => "cooperative-sticky",
+                _ if config.input.has_several_topics() => "roundrobin",
+                _ => "range",
+            };
+            set_default(&mut client, "heartbeat.interval.ms", &(session / 4).to_string());
+            client.set("partition.assignment.strategy", strategy).set("session.timeout.ms", session.to_string());
+        }
+    }
+    if let Some(id) = instance_id {
         client.set("group.instance.id", id);
     }
     client
         .set("group.id", &config.kafka.group)
-        .set("session.timeout.ms", session.to_string())
         .set("isolation.level", "read_committed")
         .set("auto.offset.reset", "error")
         .set("enable.auto.commit", "false")
@@ -178,14 +188,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lane_names_cannot_collide_and_follow_the_topics() {
-        let topics = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let name = |group, instance, topics: &[String]| LaneNames::new(group, instance, true, 0, topics);
-        let one = name("g", "a-b", &topics(&["p"]));
-        assert_ne!(one.transactional_id, name("g-a", "b", &topics(&["p"])).transactional_id);
-        assert_ne!(one.group_instance_id, name("g", "a-b", &topics(&["p", "q"])).group_instance_id);
-        let order = |list: &[&str]| name("g", "i", &topics(list)).group_instance_id;
-        assert_eq!(order(&["p", "q"]), order(&["q", "p"]));
-        assert_eq!(LaneNames::new("g", "random", false, 0, &[]).group_instance_id, None);
+    fn lane_names_cannot_collide_and_follow_the_topics_and_their_partitions() {
+        let names = LaneNames::new("g", "a-b", 0);
+        assert_ne!(names.transactional_id, LaneNames::new("g-a", "b", 0).transactional_id);
+        let name = |inputs: &[(&str, usize)]| {
+            names.group_instance_id(&inputs.iter().map(|(topic, count)| ((*topic).to_owned(), *count)).collect())
+        };
+        assert_eq!(name(&[("p", 2)]), name(&[("p", 2)]));
+        assert_ne!(name(&[("p", 2)]), name(&[("p", 2), ("q", 2)]));
+        assert_ne!(name(&[("p", 2)]), name(&[("p", 3)]));
+        assert!(name(&[]).starts_with("g/a-b/0/"));
     }
 }

@@ -1,13 +1,12 @@
 //! What all lanes know of the cluster: the input topics' identity and the target topics' shape.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::Consumer;
-use rdkafka::groups::{GroupInfo, GroupMemberInfo};
 use rdkafka::producer::Producer;
 use sha2::{Digest, Sha256};
 
@@ -16,12 +15,14 @@ use super::access::{self, Access, Link};
 use super::client::{self, LaneNames};
 use super::consumer::LaneConsumer;
 use super::failure::BrokerError;
+use super::inputs::Inputs;
 use super::native;
 use super::oauth::TokenError;
 use super::permissions::{self, Missing};
 use super::positions::{Lost, Partition};
 use super::publisher::Publisher;
-use crate::config::{Config, LostPosition, Partitioner, Start};
+use crate::config::{Config, GroupProtocol, LostPosition, Partitioner, Start};
+use crate::invocation::again_with;
 use crate::telemetry::Metrics;
 
 /// Kafka's own default of `max.message.bytes`, where the broker does not tell.
@@ -74,6 +75,9 @@ pub enum ClusterError {
     /// There is no token for OAUTHBEARER.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The input topics are too many.
+    #[error("{0}")]
+    Inputs(String),
     /// The client library refuses the settings.
     #[error("the Kafka client refuses its settings: {0}; see kafka.properties")]
     Settings(String),
@@ -85,7 +89,7 @@ pub struct Cluster {
     access: Access,
     instance: String,
     stable: bool,
-    pub(super) input_topics: Vec<String>,
+    inputs: Inputs,
     pub(super) start: Start,
     pub(super) on_lost: LostPosition,
     pub(crate) output: Target,
@@ -106,14 +110,24 @@ impl Cluster {
         reach(&access, config, &config.output.topic)?;
         let admin = access.admin().map_err(|error| ClusterError::Settings(error.to_string()))?;
         let embedded = is_embedded(admin.inner(), timeout);
+        let inputs = Inputs::new(config);
+        let found = inputs.now(admin.inner(), timeout).map_err(|error| no_inputs(config, error))?;
         if !embedded {
-            let missing = permissions::missing(admin.inner(), config);
+            let missing = permissions::missing(admin.inner(), config, found.keys());
             if !missing.is_empty() {
                 return Err(ClusterError::Denied(list(&missing)));
             }
         }
-        for topic in &config.input.topics {
-            partitions(admin.inner(), config, "input.topics", topic, timeout)?;
+        if let Some((topic, _)) = found.iter().find(|(_, partitions)| **partitions == 0) {
+            let brokers = config.kafka.brokers.clone();
+            return Err(ClusterError::NoTopic { key: "input.topics", topic: topic.clone(), brokers });
+        }
+        inputs.tell(&BTreeSet::new(), &found);
+        if found.is_empty() {
+            tracing::warn!(
+                topics = config.input.topics.join(", "),
+                "no topic matches input.topics yet; waiting for one"
+            );
         }
         let output = target(&admin, config, "output.topic", &config.output.topic, timeout).await?;
         let dead_letter = target(&admin, config, "dead_letter.topic", &config.dead_letter.topic, timeout).await?;
@@ -128,7 +142,7 @@ impl Cluster {
         Ok(Self {
             instance,
             stable,
-            input_topics: config.input.topics.clone(),
+            inputs,
             start: config.input.start,
             on_lost: config.input.on_lost_position,
             output,
@@ -149,16 +163,36 @@ impl Cluster {
 
     /// The names of one lane.
     pub(crate) fn names(&self, lane: usize) -> LaneNames {
-        LaneNames::new(&self.config.kafka.group, &self.instance, self.stable, lane, &self.input_topics)
+        LaneNames::new(&self.config.kafka.group, &self.instance, lane)
     }
 
     /// One lane's consumer and producer. The producer comes first: it ends the transaction that a killed predecessor left open.
     pub(crate) fn connect(self: &Arc<Self>, lane: usize) -> Result<Clients, BrokerError> {
         let publisher = self.publisher(lane)?;
-        let config = client::consumer(&self.config, &self.names(lane));
-        let timeout = self.config.kafka.request_deadline.0;
-        let consumer = LaneConsumer::subscribe(&self.access, &config, &self.input_topics, timeout, &self.metrics)?;
+        let (names, timeout) = (self.names(lane), self.config.kafka.request_deadline.0);
+        let inputs = self.inputs.now(publisher.client(), timeout)?;
+        self.inputs.tell(&BTreeSet::new(), &inputs);
+        // KIP-848 keeps the name of a killed static member until its session ends, 45 seconds by default, and turns
+        // its successor away; a nameless one may join at once.
+        let fixed = self.stable && self.config.kafka.group_protocol != GroupProtocol::Consumer;
+        let instance_id = fixed.then(|| names.group_instance_id(&inputs));
+        let config = client::consumer(&self.config, &names, instance_id.as_deref());
+        let topics = inputs.into_keys().collect();
+        let consumer = LaneConsumer::subscribe(&self.access, &config, topics, timeout, &self.metrics)?;
         Ok(Clients { consumer, publisher, cluster: self.clone() })
+    }
+
+    /// Lets the lane read the topics that match by now.
+    pub(super) fn follow_topics(&self, consumer: &mut LaneConsumer) -> Result<(), BrokerError> {
+        if !self.inputs.can_change() {
+            return Ok(());
+        }
+        let now = self.inputs.now(consumer.base().client(), self.config.kafka.request_deadline.0)?;
+        if now.keys().ne(consumer.topics()) {
+            self.inputs.tell(consumer.topics(), &now);
+            consumer.change_topics(now.into_keys().collect())?;
+        }
+        Ok(())
     }
 
     /// One lane's producer.
@@ -176,7 +210,7 @@ impl Cluster {
             return None;
         }
         // Several topics would all fill the low partitions: each begins somewhere else.
-        let shift = if self.input_topics.len() > 1 {
+        let shift = if self.config.input.has_several_topics() {
             let digest = Sha256::digest(&source.topic);
             i64::from(u16::from_be_bytes([digest[0], digest[1]]))
         } else {
@@ -186,20 +220,24 @@ impl Cluster {
     }
 
     pub(super) fn topic_ids(&self, consumer: &LaneConsumer) -> Result<BTreeMap<String, String>, BrokerError> {
-        if self.embedded {
-            return Ok(self.input_topics.iter().map(|topic| (topic.clone(), String::new())).collect());
+        let topics: Vec<String> = consumer.topics().iter().cloned().collect();
+        if self.embedded || topics.is_empty() {
+            return Ok(topics.into_iter().map(|topic| (topic, String::new())).collect());
         }
         let timeout = self.config.kafka.request_deadline.0;
-        let ids = native::topic_ids(consumer.base().client(), &self.input_topics, timeout)?;
-        Ok(self.input_topics.iter().cloned().zip(ids).collect())
+        let ids = native::topic_ids(consumer.base().client(), &topics, timeout)?;
+        Ok(topics.into_iter().zip(ids).collect())
     }
 
-    /// The ids that this process first saw; `now` becomes them at the first call.
+    /// The ids that this process first saw of each topic.
     pub(super) fn first_ids(&self, now: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         match self.first_ids.lock() {
             Ok(mut first) => {
-                if first.is_empty() || self.on_lost != LostPosition::Stop {
-                    first.clone_from(now);
+                for (topic, id) in now {
+                    let known = first.entry(topic.clone()).or_insert_with(|| id.clone());
+                    if self.on_lost != LostPosition::Stop {
+                        known.clone_from(id);
+                    }
                 }
                 first.clone()
             }
@@ -220,14 +258,11 @@ impl Cluster {
     /// Who else uses this lane's names, as the group's coordinator sees it; empty when it cannot be told.
     pub(crate) fn rival(&self, lane: usize) -> String {
         let names = self.names(lane);
-        let Ok(admin) = self.access.admin() else { return String::new() };
-        let group = &self.config.kafka.group;
-        let Ok(listed) = admin.inner().fetch_group_list(Some(group), Duration::from_secs(5)) else {
-            return String::new();
-        };
-        let mut members = listed.groups().iter().flat_map(GroupInfo::members);
-        let host =
-            members.find(|member| member.client_id() == names.transactional_id).map(GroupMemberInfo::client_host);
+        let Ok(client) = self.access.enquirer() else { return String::new() };
+        let described = native::group(client.client(), &self.config.kafka.group, Duration::from_secs(5));
+        let Ok(described) = described else { return String::new() };
+        let mut members = described.members.into_iter();
+        let host = members.find(|member| member.client_id == names.transactional_id).map(|member| member.host);
         format!(
             "; either this worker stood still for longer than kafka.session_timeout, or another one has \
              worker.instance = \"{}\" too (transactional.id {}{}): each worker needs a name of its own",
@@ -244,7 +279,10 @@ impl Cluster {
             return list(&[Missing::transactional_ids(&self.config)]);
         }
         let missing = match self.access.admin() {
-            Ok(admin) if !self.embedded => permissions::missing(admin.inner(), &self.config),
+            Ok(admin) if !self.embedded => {
+                let inputs = self.inputs.now(admin.inner(), self.config.kafka.request_deadline.0).unwrap_or_default();
+                permissions::missing(admin.inner(), &self.config, inputs.keys())
+            }
             _ => Vec::new(),
         };
         if missing.is_empty() {
@@ -259,15 +297,21 @@ impl Cluster {
         let (topic, partition) = (&lost.partition.topic, lost.partition.number);
         let cause = lost.cause.as_str();
         if self.on_lost == LostPosition::Stop {
+            let command = again_with("--on-lost-position", "earliest");
             tracing::error!(
                 cause,
                 topic,
                 partition,
                 setting = "input.on_lost_position",
-                "position lost: {}; nothing is read from here until you decide: run once with --on-lost-position earliest \
-                 (repeats or catches up on what the log holds) or latest (skips it), or set the group's offsets \
-                 with kafka-consumer-groups.sh --reset-offsets",
-                lost.found
+                command,
+                "position lost: {}; nothing is read from here until you decide. Stop this worker and run it once with \
+                 earliest (repeats or catches up on what the log holds) or latest (skips it): {}; or stop all workers \
+                 and set the offset: kafka-consumer-groups.sh --bootstrap-server {} --group {} --topic {topic}:{partition} \
+                 --reset-offsets --to-offset OFFSET --execute",
+                lost.found,
+                command,
+                self.config.kafka.brokers,
+                self.config.kafka.group,
             );
         } else {
             tracing::error!(
@@ -295,6 +339,13 @@ pub(super) fn reach(access: &Access, config: &Config, topic: &str) -> Result<(),
 
 fn list(missing: &[Missing]) -> String {
     missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn no_inputs(config: &Config, error: BrokerError) -> ClusterError {
+    match error.code {
+        Some(_) => ClusterError::Unreachable { brokers: config.kafka.brokers.clone(), reason: error.message },
+        None => ClusterError::Inputs(error.message),
+    }
 }
 
 /// How many partitions `topic`, which the setting `key` names, has.

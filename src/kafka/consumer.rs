@@ -1,10 +1,11 @@
 //! One lane's consumer: assignment epochs, positions and lag.
 //!
 //! Rebalance callbacks run inside `poll`, on the lane's own thread, so nothing is in flight when
-//! partitions are revoked (I3). A callback only notes what changed; the lane then asks the broker where
-//! to go on and assigns those offsets itself.
+//! partitions are revoked (I3). A callback notes what changed and stops all reading; the lane then asks the
+//! broker where to go on and assigns those offsets itself. It is the same with the incremental protocols, which
+//! tell what changed only: whatever the lane owns is asked for anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
@@ -13,8 +14,8 @@ use std::time::Duration;
 
 use rdkafka::client::OAuthToken;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
@@ -23,17 +24,11 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use super::access::{Access, Link};
 use super::failure::BrokerError;
 use super::lag::Lag;
-use super::positions::{Bounds, Committed, Note, Partition};
+use super::membership::Membership;
+use super::native::GroupMetadata;
+use super::note::Note;
+use super::positions::{Bounds, Committed, Partition};
 use crate::telemetry::Metrics;
-
-/// The lane's membership in the group.
-#[derive(Debug, Default, Clone)]
-struct Membership {
-    /// Counts every assignment and revocation.
-    epoch: u64,
-    /// `None` between a revocation and the next assignment.
-    assigned: Option<Vec<Partition>>,
-}
 
 /// What librdkafka calls back.
 pub(super) struct Callbacks {
@@ -65,29 +60,58 @@ impl ClientContext for Callbacks {
 
 impl ConsumerContext for Callbacks {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
-        let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        let done = if assigned {
-            // Nothing is fetched yet: the lane assigns the offsets once it has asked for them.
-            consumer.assign(&TopicPartitionList::new())
-        } else {
-            consumer.unassign()
+        let given = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        let incremental = is_incremental(consumer);
+        let mut changed = true;
+        if let Ok(mut membership) = self.membership.lock() {
+            changed = match (given, incremental) {
+                (true, false) => membership.assign(list(partitions)),
+                (false, false) => membership.unassign(),
+                (true, true) => membership.add(list(partitions)),
+                (false, true) => membership.remove(&list(partitions)),
+            };
+        }
+        // Nothing is fetched after a change: the lane assigns the offsets once it has asked for them. The client
+        // waits for one of these calls, whatever is in it.
+        let nothing = TopicPartitionList::new();
+        let done = match (given, incremental) {
+            (true, false) => consumer.assign(&nothing),
+            (false, false) => consumer.unassign(),
+            (true, true) => {
+                let stopped = if changed { read_nothing(consumer) } else { Ok(()) };
+                stopped.and(consumer.incremental_assign(&nothing))
+            }
+            (false, true) => {
+                read_nothing(consumer).or_else(|error| consumer.incremental_unassign(&nothing).and(Err(error)))
+            }
         };
         if let Err(error) = done {
             tracing::warn!(%error, "the client refused the group's assignment; the next rebalance repeats it");
         }
-        self.metrics.rebalances.inc();
-        self.lag.clear();
-        if let Ok(mut membership) = self.membership.lock() {
-            membership.epoch += 1;
-            membership.assigned = assigned.then(|| list(partitions));
+        if changed {
+            self.metrics.rebalances.inc();
+            self.lag.clear();
         }
     }
+}
+
+/// Whether the group's protocol tells changes only, and takes changes only.
+fn is_incremental<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
+    matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
+}
+
+/// Stops reading everything, under an incremental protocol.
+fn read_nothing<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> KafkaResult<()> {
+    consumer.incremental_unassign(&consumer.assignment()?)
 }
 
 /// A lane's consumer.
 pub(crate) struct LaneConsumer {
     base: BaseConsumer<Callbacks>,
+    topics: BTreeSet<String>,
     timeout: Duration,
+    /// Whether the brokers share out (KIP-848).
+    kip_848: bool,
 }
 
 impl LaneConsumer {
@@ -95,7 +119,7 @@ impl LaneConsumer {
     pub(super) fn subscribe(
         access: &Access,
         config: &ClientConfig,
-        topics: &[String],
+        topics: BTreeSet<String>,
         timeout: Duration,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, BrokerError> {
@@ -106,9 +130,29 @@ impl LaneConsumer {
             metrics: metrics.clone(),
         };
         let base = access.consumer(config, callbacks)?;
-        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        base.subscribe(&topics)?;
-        Ok(Self { base, timeout })
+        let kip_848 = config.get("group.protocol") == Some("consumer");
+        let mut consumer = Self { base, topics: BTreeSet::new(), timeout, kip_848 };
+        if !topics.is_empty() {
+            consumer.change_topics(topics)?;
+        }
+        Ok(consumer)
+    }
+
+    /// The topics that it reads; none while no topic matches.
+    pub(crate) fn topics(&self) -> &BTreeSet<String> {
+        &self.topics
+    }
+
+    /// Reads other topics; the group rebalances.
+    pub(super) fn change_topics(&mut self, topics: BTreeSet<String>) -> Result<(), BrokerError> {
+        if topics.is_empty() {
+            self.base.unsubscribe();
+        } else {
+            let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+            self.base.subscribe(&names)?;
+        }
+        self.topics = topics;
+        Ok(())
     }
 
     pub(super) fn base(&self) -> &BaseConsumer<Callbacks> {
@@ -132,12 +176,27 @@ impl LaneConsumer {
 
     /// The assignment epoch; what was polled in another one is not committed.
     pub(crate) fn epoch(&self) -> u64 {
-        self.base.context().membership.lock().map_or(0, |membership| membership.epoch)
+        self.base.context().membership.lock().map_or(0, |membership| membership.epoch())
+    }
+
+    /// Whether what was polled in this epoch is still this lane's to commit: nothing was taken, and the client has
+    /// not found itself thrown out of the group, of which the callback is yet to come.
+    pub(crate) fn holds(&self, epoch: u64) -> bool {
+        self.epoch() == epoch && !self.base.assignment_lost()
     }
 
     /// This lane's partitions; `None` while the group rebalances.
     pub(crate) fn assigned(&self) -> Option<Vec<Partition>> {
-        self.base.context().membership.lock().ok()?.assigned.clone()
+        self.base.context().membership.lock().ok()?.owned()
+    }
+
+    /// Whether this lane has joined and nothing was given to it. With KIP-848 no callback tells of that.
+    pub(crate) fn stands_by(&self) -> bool {
+        let joined = || GroupMetadata::of(&self.base).is_some_and(|metadata| metadata.generation() > 0);
+        match self.assigned() {
+            Some(assigned) => assigned.is_empty(),
+            None => self.kip_848 && joined(),
+        }
     }
 
     /// Reads from these offsets, and only from these partitions; what was fetched before is dropped.
@@ -146,7 +205,14 @@ impl LaneConsumer {
         for (partition, offset) in positions {
             list.add_partition_offset(&partition.topic, partition.number, Offset::Offset(*offset))?;
         }
-        Ok(self.base.assign(&list)?)
+        if !is_incremental(&self.base) {
+            return Ok(self.base.assign(&list)?);
+        }
+        read_nothing(&self.base)?;
+        if !positions.is_empty() {
+            self.base.incremental_assign(&list)?;
+        }
+        Ok(())
     }
 
     /// Reads nothing, and stays in the group.
@@ -154,10 +220,10 @@ impl LaneConsumer {
         self.read_from(&BTreeMap::new())
     }
 
-    /// All partitions of `topics`.
-    pub(super) fn partitions(&self, topics: &[String]) -> Result<Vec<Partition>, BrokerError> {
+    /// All partitions of the topics that it reads.
+    pub(super) fn partitions(&self) -> Result<Vec<Partition>, BrokerError> {
         let mut all = Vec::new();
-        for topic in topics {
+        for topic in &self.topics {
             let metadata = self.base.fetch_metadata(Some(topic), self.timeout)?;
             let found = metadata.topics().iter().find(|found| found.name() == topic);
             let found = found.filter(|found| !found.partitions().is_empty());

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::groups::GroupMemberInfo;
 use rdkafka::producer::{BaseProducer, Producer};
 
 use super::access::{Access, Link, explain, metadata};
@@ -44,9 +43,9 @@ pub(crate) struct TopicFacts {
 }
 
 /// A consumer group.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct GroupFacts {
-    /// As the coordinator calls it: `Stable`, `Empty`, `Dead` (never used) and so on.
+    /// As the coordinator calls it: `Stable`, `Empty`, `Dead` and so on; empty where there is no such group.
     pub(crate) state: String,
     pub(crate) members: Vec<Member>,
     pub(crate) permissions: Permissions,
@@ -92,6 +91,12 @@ impl Inspector {
         let addresses = metadata.brokers().iter().map(|broker| format!("{}:{}", broker.host(), broker.port()));
         let cluster_id = self.client.client().fetch_cluster_id(self.timeout).unwrap_or_default();
         Ok(Brokers { cluster_id, addresses: addresses.collect() })
+    }
+
+    /// The names of all topics that this user may see.
+    pub(crate) fn topic_names(&self) -> Result<Vec<String>, BrokerError> {
+        let metadata = self.client.client().fetch_metadata(None, self.timeout)?;
+        Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
     }
 
     /// A topic; `None`: there is no such topic.
@@ -144,23 +149,7 @@ impl Inspector {
 
     /// The group's state and members.
     pub(crate) fn group(&self) -> Result<GroupFacts, BrokerError> {
-        let group = &self.config.kafka.group;
-        let listed = self.client.client().fetch_group_list(Some(group), self.timeout)?;
-        let found = listed.groups().iter().find(|found| found.name() == group);
-        let member = |member: &GroupMemberInfo| Member {
-            client_id: member.client_id().to_owned(),
-            host: member.client_host().trim_start_matches('/').to_owned(),
-        };
-        // Whoever may read may also describe: where that is refused, so is the other. Old brokers tell nothing.
-        let permissions = match native::group_permissions(self.client.client(), group, self.timeout) {
-            Err(error) if error.is_unauthorized() => return Err(error),
-            told => told.unwrap_or_default(),
-        };
-        Ok(GroupFacts {
-            state: found.map_or("", |found| found.state()).to_owned(),
-            members: found.map(|found| found.members().iter().map(member).collect()).unwrap_or_default(),
-            permissions,
-        })
+        native::group(self.client.client(), &self.config.kafka.group, self.timeout)
     }
 
     /// Begins and aborts an empty transaction under `<group>/check/<random>`, and returns that id.

@@ -16,9 +16,12 @@ mod consumer;
 mod dead_letter;
 mod failure;
 mod feed;
+mod inputs;
 mod inspect;
 mod lag;
+mod membership;
 mod native;
+mod note;
 mod oauth;
 mod permissions;
 mod positions;
@@ -41,9 +44,10 @@ pub(crate) use inspect::{GroupFacts, Inspector, TopicFacts};
 #[cfg(test)]
 pub(crate) use inspect::{Member, Permissions};
 pub(crate) use native::set_embedded_join_delay;
+pub(crate) use note::Note;
 pub use oauth::TokenError;
 pub(crate) use permissions::grant;
-pub(crate) use positions::Note;
+pub(crate) use positions::Names;
 pub use positions::{Cause, Lost, Partition};
 pub(crate) use publisher::{Broken, Outgoing, Publisher};
 pub(crate) use resume::Resumed;
@@ -56,11 +60,12 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// The ids of the input topics.
+    /// Reads the topics that match by now, and tells their ids.
     ///
     /// # Errors
     /// When a topic is gone or the broker does not answer.
-    pub(crate) fn check_topics(&self) -> Result<BTreeMap<String, String>, BrokerError> {
+    pub(crate) fn check_topics(&mut self) -> Result<BTreeMap<String, String>, BrokerError> {
+        self.cluster.follow_topics(&mut self.consumer)?;
         self.cluster.topic_ids(&self.consumer)
     }
 

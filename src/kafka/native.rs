@@ -22,6 +22,7 @@ use rdkafka::{ClientContext, TopicPartitionList};
 use rdkafka_sys as sys;
 
 use super::failure::BrokerError;
+use super::inspect::{GroupFacts, Member};
 
 /// The consumer's membership at one moment, checked to be a real one.
 #[derive(Debug)]
@@ -46,7 +47,8 @@ impl<'a> GroupMetadata<'a> {
         if id.is_null() { c"" } else { unsafe { CStr::from_ptr(id) } }
     }
 
-    fn generation(&self) -> i32 {
+    /// The group's generation; with KIP-848 the member's epoch, 0 until it has joined.
+    pub(super) fn generation(&self) -> i32 {
         // SAFETY: the object is alive.
         unsafe { sys::rd_kafka_consumer_group_metadata_generation_id(self.native.as_ptr()) }
     }
@@ -115,12 +117,13 @@ pub(super) fn topic_permissions<C: ClientContext>(
     Ok(found.into_iter().next().unwrap_or_default())
 }
 
-/// What this user may do with a consumer group.
-pub(super) fn group_permissions<C: ClientContext>(
+/// A consumer group of either protocol: its state, members and what this user may do with it. The request that
+/// rdkafka offers takes a KIP-848 group for a dead one.
+pub(super) fn group<C: ClientContext>(
     client: &Client<C>,
     group: &str,
     timeout: Duration,
-) -> Result<Permissions, BrokerError> {
+) -> Result<GroupFacts, BrokerError> {
     let names = c_strings(&[group.to_owned()])?;
     let mut pointers = pointers(&names);
     let op = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
@@ -135,12 +138,26 @@ pub(super) fn group_permissions<C: ClientContext>(
         let mut count = 0;
         let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
         if count == 0 {
-            return Ok(Permissions::default());
+            return Ok(GroupFacts::default());
         }
         let group = *groups;
-        check(sys::rd_kafka_error_code(sys::rd_kafka_ConsumerGroupDescription_error(group)))?;
+        let failed = sys::rd_kafka_error_code(sys::rd_kafka_ConsumerGroupDescription_error(group));
+        if failed == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND {
+            return Ok(GroupFacts::default());
+        }
+        check(failed)?;
+        let members = (0..sys::rd_kafka_ConsumerGroupDescription_member_count(group)).map(|index| {
+            let member = sys::rd_kafka_ConsumerGroupDescription_member(group, index);
+            Member {
+                client_id: text(sys::rd_kafka_MemberDescription_client_id(member)),
+                host: text(sys::rd_kafka_MemberDescription_host(member)).trim_start_matches('/').to_owned(),
+            }
+        });
+        let members = members.collect();
+        let state = sys::rd_kafka_ConsumerGroupDescription_state(group);
+        let state = text(sys::rd_kafka_consumer_group_state_name(state));
         let operations = sys::rd_kafka_ConsumerGroupDescription_authorized_operations(group, &raw mut count);
-        Ok(Permissions::read(operations, count))
+        Ok(GroupFacts { state, members, permissions: Permissions::read(operations, count) })
     })
 }
 
@@ -248,6 +265,16 @@ fn admin_call<C: ClientContext, T>(
         sys::rd_kafka_AdminOptions_destroy(options);
         answer
     }
+}
+
+/// # Safety
+/// `pointer` is null or a NUL-terminated string.
+unsafe fn text(pointer: *const c_char) -> String {
+    if pointer.is_null() {
+        return String::new();
+    }
+    // SAFETY: as promised; it is copied.
+    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
 }
 
 fn c_strings(names: &[String]) -> Result<Vec<CString>, BrokerError> {

@@ -47,9 +47,13 @@ impl Missing {
 
 /// What the broker says that this user may not do with topics and group, as far as it tells. Asks nothing of the
 /// embedded broker, which knows no users.
-pub(super) fn missing<C: ClientContext>(client: &Client<C>, config: &Config) -> Vec<Missing> {
+pub(super) fn missing<'t, C: ClientContext>(
+    client: &Client<C>,
+    config: &Config,
+    inputs: impl Iterator<Item = &'t String>,
+) -> Vec<Missing> {
     let timeout = config.kafka.request_deadline.0.min(PATIENCE);
-    let inputs = config.input.topics.iter().map(|topic| ("Read", "topic", topic.as_str(), "input.topics"));
+    let inputs = inputs.map(|topic| ("Read", "topic", topic.as_str(), "input.topics"));
     let needed = inputs.chain([
         ("Write", "topic", config.output.topic.as_str(), "output.topic"),
         ("Write", "topic", config.dead_letter.topic.as_str(), "dead_letter.topic"),
@@ -58,7 +62,7 @@ pub(super) fn missing<C: ClientContext>(client: &Client<C>, config: &Config) -> 
     needed
         .filter(|(operation, kind, name, _)| {
             let told = match *kind {
-                "group" => native::group_permissions(client, name, timeout),
+                "group" => native::group(client, name, timeout).map(|group| group.permissions),
                 _ => native::topic_permissions(client, name, timeout),
             };
             lacks(operation, &told)

@@ -2,13 +2,16 @@
 //!
 //! Pure: [`plan`] takes the facts and says what to do, [`super::resume`] gathers them and does it.
 //! A position is *lost* when a partition's committed offset is gone, lies outside the log, or belongs to
-//! a topic that was made anew under the same name; a lane never guesses then, unless told how.
+//! a topic that was made anew under the same name; a lane never guesses then, unless told how. What is *new*
+//! is begun by one lane alone, for all partitions in one transaction: several lanes learn of it at different
+//! times, and a beginning that is committed late would throw back a lane that reads already.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::note::{Note, marks};
 use crate::config::LostPosition;
 
 /// A partition of an input topic.
@@ -26,16 +29,16 @@ impl fmt::Display for Partition {
     }
 }
 
-/// What rides in the metadata of every committed offset.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Note {
-    /// The topic's id; empty where the broker has none.
-    pub(crate) topic_id: String,
-    /// How many partitions the topic had: a partition beyond them is new.
-    pub(crate) partitions: i32,
-    /// The batch that it was committed with, by which its lane knows it again; 0 where there was none.
-    #[serde(default)]
-    pub(crate) batch: u64,
+/// Partitions as people read them.
+pub(crate) struct Names<'a>(pub(crate) &'a [Partition]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, partition) in self.0.iter().enumerate() {
+            write!(f, "{}{partition}", if index == 0 { "" } else { " " })?;
+        }
+        Ok(())
+    }
 }
 
 /// An offset as committed by the group.
@@ -112,7 +115,9 @@ pub(super) enum Plan {
     Start { positions: BTreeMap<Partition, i64>, to_commit: BTreeMap<Partition, i64>, lost: Vec<Lost> },
     /// The group is new and this lane owns its first partition: commit a beginning for all partitions, then ask again.
     Initialise { lost: Vec<Lost> },
-    /// The group is new and another lane commits the beginnings: ask again soon.
+    /// The group has never read these: commit their first offsets, then ask again.
+    Begin(Vec<Partition>),
+    /// Another lane commits the beginnings of what is new: ask again soon.
     Wait,
     /// Stop until an operator decides.
     Stop(Vec<Lost>),
@@ -126,14 +131,14 @@ pub(super) fn plan(facts: &Facts) -> Plan {
     let mut positions = BTreeMap::new();
     let mut to_commit = BTreeMap::new();
     let mut lost = Vec::new();
+    let mut new = BTreeSet::new();
     for (partition, bounds) in &facts.owned {
         match position(facts, partition, *bounds) {
             Ok(Position::Committed(offset)) => {
                 positions.insert(partition.clone(), offset);
             }
-            Ok(Position::New(offset)) => {
-                positions.insert(partition.clone(), offset);
-                to_commit.insert(partition.clone(), offset);
+            Ok(Position::New) => {
+                new.insert(partition.topic.as_str());
             }
             Err((cause, found)) => {
                 lost.push(Lost { partition: partition.clone(), cause, found });
@@ -150,7 +155,20 @@ pub(super) fn plan(facts: &Facts) -> Plan {
     if !lost.is_empty() && facts.on_lost == LostPosition::Stop {
         return Plan::Stop(lost);
     }
-    Plan::Start { positions, to_commit, lost }
+    if new.is_empty() { Plan::Start { positions, to_commit, lost } } else { plan_new_partitions(facts, &new) }
+}
+
+/// Partitions of these topics are new: the owner of a topic's first one commits the beginnings of them all.
+fn plan_new_partitions(facts: &Facts, topics: &BTreeSet<&str>) -> Plan {
+    let mut mine = Vec::new();
+    for topic in topics {
+        let of_topic = facts.group.keys().filter(|partition| partition.topic == *topic);
+        let new: Vec<&Partition> = of_topic.filter(|partition| is_new(facts, partition)).collect();
+        if new.first().is_some_and(|first| facts.owned.contains_key(*first)) {
+            mine.extend(new.into_iter().cloned());
+        }
+    }
+    if mine.is_empty() { Plan::Wait } else { Plan::Begin(mine) }
 }
 
 /// No partition of the group has an offset: a new group, unless its output says otherwise.
@@ -179,7 +197,7 @@ fn plan_new_group(facts: &Facts) -> Plan {
 
 enum Position {
     Committed(i64),
-    New(i64),
+    New,
 }
 
 fn position(facts: &Facts, partition: &Partition, bounds: Bounds) -> Result<Position, (Cause, String)> {
@@ -188,11 +206,8 @@ fn position(facts: &Facts, partition: &Partition, bounds: Bounds) -> Result<Posi
         if is_recreated(facts, &partition.topic) {
             return Err((Cause::TopicRecreated, format!("its id is {now} now")));
         }
-        let seen = facts.group.iter().filter(|(other, _)| other.topic == partition.topic);
-        let notes = seen.filter_map(|(_, committed)| committed.as_ref()?.note.as_ref());
-        let is_new = notes.map(|note| note.partitions).max().is_some_and(|known| partition.number >= known);
-        return if is_new {
-            Ok(Position::New(bounds.low))
+        return if is_new(facts, partition) {
+            Ok(Position::New)
         } else {
             Err((Cause::NoCommittedOffset, "other partitions of the group have one".to_owned()))
         };
@@ -215,6 +230,65 @@ fn position(facts: &Facts, partition: &Partition, bounds: Bounds) -> Result<Posi
     Ok(Position::Committed(committed.offset))
 }
 
+/// Whether the group has never read this partition: it lies beyond those of its topic that were begun, or the notes
+/// of other topics tell that the topic is new.
+fn is_new(facts: &Facts, partition: &Partition) -> bool {
+    let topic = partition.topic.as_str();
+    if facts.group.get(partition).is_some_and(Option::is_some) {
+        return false;
+    }
+    if facts.offsets_of(topic).next().is_some() {
+        return facts.begun(topic).is_some_and(|begun| partition.number >= begun);
+    }
+    let mut notes = facts.notes().filter(|note| !note.topics.is_empty()).peekable();
+    notes.peek().is_some() && notes.all(|note| !note.tells_of(topic))
+}
+
+impl Facts {
+    fn notes(&self) -> impl Iterator<Item = &Note> {
+        self.group.values().filter_map(|committed| committed.as_ref()?.note.as_ref())
+    }
+
+    /// The partitions of a topic that have an offset.
+    fn offsets_of(&self, topic: &str) -> impl Iterator<Item = (&Partition, &Committed)> {
+        let of_topic = self.group.iter().filter(move |(partition, _)| partition.topic == topic);
+        of_topic.filter_map(|(partition, committed)| Some((partition, committed.as_ref()?)))
+    }
+
+    /// How many partitions of a topic were begun, as its notes tell; `None`: it has no note.
+    fn begun(&self, topic: &str) -> Option<i32> {
+        self.offsets_of(topic).filter_map(|(_, committed)| Some(committed.note.as_ref()?.partitions)).max()
+    }
+
+    /// The notes to commit with offsets, those of `beginnings` among them. They tell of what is begun, not of all
+    /// that there is: what a note counts and has no offset is lost.
+    pub(super) fn notes_with<'a>(&self, beginnings: impl Iterator<Item = &'a Partition>) -> BTreeMap<String, Note> {
+        let beginnings: BTreeSet<&Partition> = beginnings.collect();
+        let mut begun: BTreeMap<&str, i32> = BTreeMap::new();
+        for (partition, committed) in &self.group {
+            let topic = partition.topic.as_str();
+            let told = || self.notes().any(|note| note.tells_of(topic));
+            if committed.is_some() || beginnings.contains(partition) {
+                let count = begun.entry(topic).or_insert(0);
+                *count = (*count).max(partition.number + 1);
+            } else if !begun.contains_key(topic) && told() {
+                begun.insert(topic, 0);
+            }
+        }
+        let topics = marks(begun.keys().copied());
+        let note = |(topic, count): (&str, i32)| {
+            let note = Note {
+                topic_id: self.topic_ids.get(topic).cloned().unwrap_or_default(),
+                partitions: count.max(self.begun(topic).unwrap_or(0)),
+                batch: 0,
+                topics: topics.clone(),
+            };
+            (topic.to_owned(), note)
+        };
+        begun.into_iter().map(note).collect()
+    }
+}
+
 fn is_recreated(facts: &Facts, topic: &str) -> bool {
     match (facts.first_ids.get(topic), facts.topic_ids.get(topic)) {
         (Some(first), Some(now)) => !first.is_empty() && !now.is_empty() && first != now,
@@ -232,7 +306,8 @@ mod tests {
 
     #[expect(clippy::unnecessary_wraps, reason = "as the facts hold it")]
     fn committed(offset: i64, topic_id: &str, partitions: i32) -> Option<Committed> {
-        Some(Committed { offset, note: Some(Note { topic_id: topic_id.into(), partitions, batch: 0 }) })
+        let note = Note { topic_id: topic_id.into(), partitions, batch: 0, topics: marks(["posts"].into_iter()) };
+        Some(Committed { offset, note: Some(note) })
     }
 
     /// A lane that owns partitions 0 and 1 of two, whose logs hold 10 to 100.
@@ -293,7 +368,63 @@ mod tests {
     #[test]
     fn one_deleted_offset_stops_but_an_added_partition_begins_at_its_beginning() {
         assert_eq!(causes(&plan(&facts([committed(20, "A", 2), None]))), [(1, Cause::NoCommittedOffset)]);
-        assert_eq!(plan(&facts([committed(20, "A", 1), None])), start([20, 10], &[(1, 10)]));
+        assert_eq!(plan(&facts([committed(20, "A", 1), None])), Plan::Begin(vec![partition(1)]));
+    }
+
+    /// The same with three partitions, of which the group has begun one, owned as told.
+    fn grown(owned: &[i32]) -> Facts {
+        let mut facts = facts([committed(20, "A", 1), None]);
+        facts.group.insert(partition(2), None);
+        facts.owned = owned.iter().map(|number| (partition(*number), Bounds { low: 10, high: 100 })).collect();
+        facts
+    }
+
+    #[test]
+    fn all_added_partitions_are_begun_by_the_owner_of_the_first_of_them_and_others_wait() {
+        assert_eq!(plan(&grown(&[1])), Plan::Begin(vec![partition(1), partition(2)]));
+        assert_eq!(plan(&grown(&[2])), Plan::Wait);
+        let elsewhere = grown(&[0]);
+        assert!(matches!(plan(&elsewhere), Plan::Start { .. }), "a lane without an added one goes on");
+        let note = &elsewhere.notes_with(std::iter::empty())["posts"];
+        assert_eq!(note.partitions, 1, "and does not tell of what is not begun, or its owner would call it lost");
+        let added = [partition(1), partition(2)];
+        assert_eq!(elsewhere.notes_with(added.iter())["posts"].partitions, 3);
+    }
+
+    #[test]
+    fn a_note_never_counts_fewer_partitions_than_the_one_before() {
+        let deleted = facts([committed(20, "A", 2), None]);
+        assert_eq!(deleted.notes_with(std::iter::empty())["posts"].partitions, 2, "or the deleted one would be new");
+    }
+
+    /// Partition 0 of a further topic, owned or not.
+    fn with_topic(mut facts: Facts, topic: &str, owned: bool) -> Facts {
+        let partition = Partition { topic: topic.into(), number: 0 };
+        if owned {
+            facts.owned.insert(partition.clone(), Bounds { low: 0, high: 7 });
+        }
+        facts.group.insert(partition, None);
+        facts
+    }
+
+    #[test]
+    fn a_topic_that_no_note_tells_of_is_new_and_one_that_is_told_of_is_lost() {
+        let known = || facts([committed(20, "A", 2), committed(20, "A", 2)]);
+        let appeared = with_topic(known(), "posts.more", true);
+        let beginning = [Partition { topic: "posts.more".into(), number: 0 }];
+        assert_eq!(plan(&appeared), Plan::Begin(beginning.to_vec()));
+        let notes = appeared.notes_with(beginning.iter());
+        assert!(notes["posts"].tells_of("posts.more") && notes["posts.more"].tells_of("posts"));
+
+        let mut deleted = with_topic(known(), "posts.more", true);
+        let told = deleted.group.get_mut(&partition(0)).and_then(Option::as_mut).and_then(|c| c.note.as_mut());
+        told.expect("it has a note").topics = marks(["posts", "posts.more"].into_iter());
+        assert_eq!(causes(&plan(&deleted)), [(0, Cause::NoCommittedOffset)]);
+        assert!(deleted.notes_with(std::iter::empty())["posts"].tells_of("posts.more"), "and stays so");
+
+        let reset = Some(Committed { offset: 50, note: None });
+        let unknown = with_topic(facts([reset.clone(), reset]), "posts.more", true);
+        assert_eq!(causes(&plan(&unknown)), [(0, Cause::NoCommittedOffset)], "nothing tells: ask");
     }
 
     #[test]

@@ -11,8 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
-use rdkafka::client::OAuthToken;
+use rdkafka::client::{Client, ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, OwnedHeaders};
@@ -23,7 +22,8 @@ use super::client::serve;
 use super::consumer::{LaneConsumer, offsets_to_commit};
 use super::failure::{BrokerError, Remedy, is_permanent};
 use super::native::GroupMetadata;
-use super::positions::{Note, Partition};
+use super::note::Note;
+use super::positions::Partition;
 use crate::config::Delivery;
 use crate::fault;
 
@@ -140,6 +140,11 @@ impl Publisher {
         }
         let begun = Instant::now();
         Ok(Self { producer, delivery, deadline, enqueued: 0, open: false, begun, transaction_timeout })
+    }
+
+    /// Its connection, to ask for other things.
+    pub(super) fn client(&self) -> &Client<impl ClientContext> {
+        self.producer.client()
     }
 
     /// Begins a batch.

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use super::Clients;
 use super::failure::BrokerError;
-use super::positions::{Facts, Lost, Note, Partition, Plan, plan};
+use super::note::Note;
+use super::positions::{Facts, Lost, Names, Partition, Plan, plan};
 use super::publisher::Broken;
 use crate::config::{LostPosition, Start};
 
@@ -43,8 +44,7 @@ impl Clients {
 
     fn try_resume(&mut self, assigned: &[Partition]) -> Result<Resumed, BrokerError> {
         let consumer = &self.consumer;
-        let topics = &self.cluster.input_topics;
-        let all = consumer.partitions(topics)?;
+        let all = consumer.partitions()?;
         let mut owned = BTreeMap::new();
         for partition in assigned {
             owned.insert(partition.clone(), consumer.bounds(partition)?);
@@ -60,9 +60,9 @@ impl Clients {
             topic_ids,
             on_lost: self.cluster.on_lost,
         };
-        let notes = notes(&all, &facts.topic_ids);
         match plan(&facts) {
             Plan::Start { positions, to_commit, lost } => {
+                let notes = facts.notes_with(to_commit.keys());
                 if !to_commit.is_empty()
                     && let Err(broken) = self.commit_only(&to_commit, &notes)
                 {
@@ -83,9 +83,8 @@ impl Clients {
                 } else {
                     Start::Earliest
                 };
-                let beginnings = self.beginnings(&all, start)?;
-                if let Err(broken) = self.commit_only(&beginnings, &notes) {
-                    return Ok(broken);
+                if let Some(later) = self.begin(&facts, &all, start)? {
+                    return Ok(later);
                 }
                 for lost in &lost {
                     self.cluster.report_lost(lost);
@@ -93,9 +92,26 @@ impl Clients {
                 tracing::info!(partitions = all.len(), ?start, "the group is new: its beginnings are committed");
                 Ok(Resumed::Later("the group's beginnings were just committed".to_owned()))
             }
-            Plan::Wait => Ok(Resumed::Later("another lane commits the new group's beginnings".to_owned())),
+            Plan::Begin(new) => {
+                if let Some(later) = self.begin(&facts, &new, Start::Earliest)? {
+                    return Ok(later);
+                }
+                tracing::info!(partitions = %Names(&new), "new to the group: their beginnings are committed");
+                Ok(Resumed::Later("the beginnings of new partitions were just committed".to_owned()))
+            }
+            Plan::Wait => Ok(Resumed::Later("another lane commits the beginnings of what is new".to_owned())),
             Plan::Stop(lost) => Ok(Resumed::Stopped(lost)),
         }
+    }
+
+    /// Commits the beginnings of partitions without an offset. `Some`: not yet, or no more.
+    fn begin(&mut self, facts: &Facts, new: &[Partition], start: Start) -> Result<Option<Resumed>, BrokerError> {
+        let beginnings = self.beginnings(new, start)?;
+        // Lanes that disagree on the topics (one has just appeared) could both mean to begin a new group.
+        if self.consumer.committed(new)?.values().any(Option::is_some) {
+            return Ok(Some(Resumed::Later("another lane has committed the beginnings meanwhile".to_owned())));
+        }
+        Ok(self.commit_only(&beginnings, &facts.notes_with(new.iter())).err())
     }
 
     fn beginnings(&self, all: &[Partition], start: Start) -> Result<BTreeMap<Partition, i64>, BrokerError> {
@@ -124,18 +140,4 @@ impl Clients {
             Broken::Dead(error) | Broken::Unknown(error) => Resumed::Broken(error),
         })
     }
-}
-
-/// The note that is committed with every offset of a topic.
-fn notes(all: &[Partition], topic_ids: &BTreeMap<String, String>) -> BTreeMap<String, Note> {
-    let mut notes = BTreeMap::new();
-    for partition in all {
-        let note = notes.entry(partition.topic.clone()).or_insert_with(|| Note {
-            topic_id: topic_ids.get(&partition.topic).cloned().unwrap_or_default(),
-            partitions: 0,
-            batch: 0,
-        });
-        note.partitions = note.partitions.max(partition.number + 1);
-    }
-    notes
 }

@@ -177,7 +177,7 @@ impl Lane {
         }
         publisher.settle()?;
         self.shared.metrics.stage(Stage::Produce, started.elapsed());
-        if consumer.epoch() != reading.epoch {
+        if !consumer.holds(reading.epoch) {
             return Err(publisher.abort("the group rebalanced while the batch was worked on"));
         }
         let started = Instant::now();

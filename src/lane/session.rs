@@ -1,14 +1,14 @@
 //! What a lane does between two batches: join, ask the broker where to go on, read, hold.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use jiff::Timestamp;
+use rdkafka::error::RDKafkaErrorCode;
 
 use super::{Backoff, IDLE, Lane};
-use crate::kafka::{BrokerError, Clients, LaneConsumer, Lost, Note, Partition, Resumed};
+use crate::kafka::{BrokerError, Clients, LaneConsumer, Lost, Names, Note, Partition, Resumed};
 
 /// What a lane reads, since the broker said from where.
 pub(super) struct Reading {
@@ -76,6 +76,7 @@ impl Lane {
 
     fn serve(&mut self, clients: &mut Clients) -> Result<(), BrokerError> {
         self.shared.readiness.set(&self.condition, "joining the group");
+        self.tell_whether_topics_match(&clients.consumer);
         let mut stance = Stance::Hold(None);
         let mut epoch = clients.consumer.epoch();
         let mut backoff = Backoff::default();
@@ -101,10 +102,17 @@ impl Lane {
                 }
                 waiting @ (Stance::Hold(_) | Stance::Resume { .. }) => {
                     // Nothing is assigned to read: whatever comes is stale. The poll serves the callbacks.
-                    match clients.consumer.poll(IDLE) {
-                        Some(Err(error)) if error.is_unauthorized() => return Err(error),
-                        _ => waiting,
+                    let polled = clients.consumer.poll(IDLE).and_then(Result::err);
+                    if polled.as_ref().is_some_and(BrokerError::is_unauthorized) {
+                        return polled.map_or(Ok(()), Err);
                     }
+                    if let Some(error) = polled.filter(|_| clients.consumer.assigned().is_none()) {
+                        self.complain(&error);
+                    }
+                    if clients.consumer.stands_by() {
+                        self.shared.readiness.clear(&self.condition);
+                    }
+                    waiting
                 }
                 Stance::Read(mut reading) => match self.batch(clients, &mut reading) {
                     None => Stance::Read(reading),
@@ -113,6 +121,21 @@ impl Lane {
             };
         }
         Ok(())
+    }
+
+    /// The group does not take this lane in; the client tries again by itself.
+    fn complain(&self, error: &BrokerError) {
+        let mut reason = format!("waiting for the group: {error}");
+        if error.code == Some(RDKafkaErrorCode::InconsistentGroupProtocol) {
+            reason.push_str(
+                "; its members have another kafka.group_protocol: eager and cooperative ones cannot share a group, so \
+                 stop them all before the first one starts anew",
+            );
+        }
+        // Each try fails alike: only the first is news.
+        if self.shared.readiness.set(&self.condition, &reason) {
+            tracing::warn!(lane = self.index, reason);
+        }
     }
 
     /// What follows a batch.
@@ -166,7 +189,6 @@ impl Lane {
         self.shared.lanes.assigned(self.index, Some(held));
         if assigned.is_empty() {
             // More lanes than partitions: a stand-by has nothing to do, and is ready to take over.
-            self.shared.readiness.clear(&self.condition);
             Stance::Hold(None)
         } else {
             self.shared.readiness.set(&self.condition, "asking for the committed offsets");
@@ -175,11 +197,10 @@ impl Lane {
     }
 
     /// Whether the input topics are still the ones that the lane's positions belong to.
-    fn check_topics(&self, clients: &Clients, stance: Stance) -> Stance {
-        let condition = format!("{}-topics", self.condition);
+    fn check_topics(&self, clients: &mut Clients, stance: Stance) -> Stance {
         match clients.check_topics() {
             Ok(ids) => {
-                self.shared.readiness.clear(&condition);
+                self.tell_whether_topics_match(&clients.consumer);
                 match stance {
                     Stance::Read(reading) if reading.is_recreated(&ids) => {
                         tracing::warn!(
@@ -193,10 +214,26 @@ impl Lane {
             }
             Err(error) => {
                 tracing::warn!(lane = self.index, %error, "the input topics cannot be found");
+                let condition = self.topics_condition();
                 self.shared.readiness.set(&condition, format!("the input topics cannot be found: {error}"));
                 stance
             }
         }
+    }
+
+    /// A lane without a topic waits for one, unready: nobody may take its silence for an empty topic.
+    fn tell_whether_topics_match(&self, consumer: &LaneConsumer) {
+        let (readiness, condition) = (&self.shared.readiness, self.topics_condition());
+        if consumer.topics().is_empty() {
+            let topics = self.shared.config.input.topics.join(", ");
+            readiness.set(&condition, format!("no topic matches input.topics = {topics} yet"));
+        } else {
+            readiness.clear(&condition);
+        }
+    }
+
+    fn topics_condition(&self) -> String {
+        format!("{}-topics", self.condition)
     }
 
     fn resume(
@@ -260,18 +297,6 @@ impl Lane {
         self.shared.readiness.set(&self.condition, reason);
         tracing::error!(lane = self.index, kind, probe_in = ?interval, "the lane pauses and keeps every record: {reason}");
         Ok(Stance::Hold(Some(Instant::now() + interval)))
-    }
-}
-
-/// Partitions as people read them.
-struct Names<'a>(&'a [Partition]);
-
-impl fmt::Display for Names<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, partition) in self.0.iter().enumerate() {
-            write!(f, "{}{partition}", if index == 0 { "" } else { " " })?;
-        }
-        Ok(())
     }
 }
 

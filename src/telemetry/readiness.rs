@@ -28,9 +28,10 @@ impl Readiness {
     }
 
     /// Says that something keeps the worker from working, such as `lane-2`: `joining the group`.
-    /// The same condition set again gets the new reason.
-    pub fn set(&self, condition: &str, reason: impl Into<String>) {
-        self.change(|conditions| conditions.insert(condition.to_owned(), reason.into()));
+    /// The same condition set again gets the new reason. Returns whether that is news.
+    pub fn set(&self, condition: &str, reason: impl Into<String>) -> bool {
+        let reason = reason.into();
+        self.change(|conditions| conditions.insert(condition.to_owned(), reason.clone())).as_ref() != Some(&reason)
     }
 
     /// Says that this no longer does.
@@ -51,10 +52,12 @@ impl Readiness {
         self.reasons().is_empty()
     }
 
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, String>) -> Option<String>) {
+    /// Returns the reason before, if any.
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, String>) -> Option<String>) -> Option<String> {
         let mut conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut conditions);
+        let before = change(&mut conditions);
         // Under the lock, so that the gauge cannot keep an older state.
         self.gauge.set(conditions.is_empty().into());
+        before
     }
 }

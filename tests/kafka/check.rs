@@ -12,7 +12,7 @@ use crate::support::unique;
 const DEADLINE: Duration = Duration::from_secs(90);
 
 /// Runs `check` with these settings: its exit code and what it printed.
-fn check(settings: &[(&str, &str)], create: bool) -> (Option<i32>, String) {
+pub(crate) fn check(settings: &[(&str, &str)], create: bool) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moodstream"));
     command.arg("check").current_dir(env!("CARGO_MANIFEST_DIR")).args(create.then_some("--create"));
     for (key, value) in settings {
@@ -92,7 +92,7 @@ fn checking_disturbs_no_worker_of_the_same_name() {
     stage.finish([worker], DEADLINE);
 }
 
-fn settings<'a>(stage: &'a Stage, brokers: &'a str) -> [(&'static str, &'a str); 5] {
+pub(crate) fn settings<'a>(stage: &'a Stage, brokers: &'a str) -> [(&'static str, &'a str); 5] {
     [
         ("kafka.brokers", brokers),
         ("kafka.group", &stage.group),

@@ -12,22 +12,27 @@ use crate::support::oracle::Kind;
 use crate::support::posts;
 use crate::support::stage::{Layout, Stage};
 use crate::support::topic::Isolation;
+use crate::support::worker::Launch;
 
 /// How many posts the kills with the real model run over.
 const MODEL_POSTS_VARIABLE: &str = "MOODSTREAM_TEST_MODEL_POSTS";
 
-#[test]
-fn fifteen_kills_of_two_workers_lose_and_double_nothing() {
-    const POSTS: usize = 20_000;
-    let mut stage = Stage::new(&Broker::shared().address(), "kills", &Layout::partitions(4));
-    stage.produce(posts::take(POSTS));
+/// Kills two named workers in turn while they label.
+pub(crate) fn kill(name: &str, posts: usize, kills: usize, launch: impl Fn(Launch) -> Launch) {
+    let mut stage = Stage::new(&Broker::shared().address(), name, &Layout::partitions(4));
+    stage.produce(posts::take(posts));
     let launches = ["one", "two"].map(|instance| {
-        let worker = stage.worker(instance).instance(instance);
+        let worker = launch(stage.worker(instance).instance(instance));
         worker.set("batch.target", "250ms").hash_classifier(Duration::from_millis(2))
     });
-    let workers = kill_in_turn(&stage, &launches, 15);
+    let workers = kill_in_turn(&stage, &launches, kills);
     let verdict = stage.finish(workers, Duration::from_mins(2));
-    assert_eq!(verdict.count(Kind::Labelled), POSTS);
+    assert_eq!(verdict.count(Kind::Labelled), posts);
+}
+
+#[test]
+fn fifteen_kills_of_two_workers_lose_and_double_nothing() {
+    kill("kills", 20_000, 15, |worker| worker);
 }
 
 #[test]

@@ -15,7 +15,7 @@ const DEADLINE: Duration = Duration::from_secs(90);
 const PER_POST: Duration = Duration::from_millis(2);
 
 /// Four workers, at most three at a time, join and leave while batches run.
-fn join_and_leave(name: &str, launch: impl Fn(&Stage, &str) -> Launch) {
+pub(crate) fn join_and_leave(name: &str, launch: impl Fn(&Stage, &str) -> Launch) {
     let mut stage = Stage::new(&Broker::shared().address(), name, &Layout::partitions(6));
     stage.produce(posts::take(9_000));
     let start = |name: &str| {
@@ -49,7 +49,7 @@ fn named_workers_join_and_leave_for_good_while_batches_run() {
 
 /// Freezes one of two workers until the group has given its partitions away and the other has done its work,
 /// then lets it go on with the batch that it holds.
-fn freeze(name: &str, launch: impl Fn(&Stage, &str) -> Launch) {
+pub(crate) fn freeze(name: &str, launch: impl Fn(&Stage, &str) -> Launch) {
     let mut stage = Stage::new(&Broker::shared().address(), name, &Layout::partitions(4));
     stage.produce(posts::take(4_000));
     let start = |name: &str| {

@@ -10,23 +10,29 @@ use crate::support::oracle::Verdict;
 use crate::support::posts::{self, Draft};
 use crate::support::stage::{Layout, Stage};
 use crate::support::topic::Isolation;
-use crate::support::worker::{Worker, field, is_error, message};
+use crate::support::worker::{Launch, Worker, field, is_error, message};
 
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// The worker must say that it lost its position and how to go on, count it, stop being ready, and live.
-fn expect_lost_position(worker: &mut Worker, stage: &Stage, cause: &str) {
+/// The worker must say that it lost its position and how to go on, count it, stop being ready, and live. Returns the
+/// command that goes on.
+fn expect_lost_position(worker: &mut Worker, stage: &Stage, cause: &str) -> String {
     let line = worker
         .wait_for_line(DEADLINE, "position lost", |line| is_error(line) && message(line).contains("position lost"));
     assert_eq!(field(&line, "cause").and_then(|cause| cause.as_str()), Some(cause), "{line}");
     assert_eq!(field(&line, "topic").and_then(|topic| topic.as_str()), Some(stage.input.as_str()), "{line}");
     assert!(field(&line, "partition").is_some(), "{line}");
-    assert!(line.to_string().contains("input.on_lost_position"), "names no way on: {line}");
+    let command = field(&line, "command").and_then(|command| command.as_str()).unwrap_or_default().to_owned();
+    assert!(command.contains(" run --config ") && command.ends_with(" --on-lost-position earliest"), "{line}");
+    assert!(message(&line).contains(&command), "a person reads the message: {line}");
+    let reset = format!("--group {} --topic {}:", stage.group, stage.input);
+    assert!(message(&line).contains(&reset), "names no other way on: {line}");
     worker.wait_not_ready("position lost", DEADLINE);
     eventually(DEADLINE, "the lost position is counted", || {
         (worker.metric("moodstream_lost_positions_total", "")? >= 1.0).then_some(())
     });
     assert_eq!(worker.exit_status(), None, "the process lives");
+    command
 }
 
 /// Everything published once; what is committed does not matter.
@@ -75,14 +81,16 @@ fn records_deleted_past_the_committed_offset_stop_the_lane() {
     let mut stage = worked_off("records-deleted");
     stage.produce(posts::take(400));
     stage.admin.delete_records(&stage.input, 0, GONE_BELOW);
-    let mut worker = stage.worker("stopped").start();
-    expect_lost_position(&mut worker, &stage, "out_of_range");
+    let launch = stage.worker("stopped");
+    let mut worker = launch.start();
+    let command = expect_lost_position(&mut worker, &stage, "out_of_range");
+    // Run again by its own command, it does the rest: only what the broker no longer has is missing. The one that is to
+    // be stopped first must live on until then, because its settings go with it in this test.
+    let mut told = launch.start_as_told(&command);
+    told.wait_ready();
     worker.stop();
-
-    // Told to go on, it does the rest: only what the broker no longer has is missing.
-    let worker = stage.worker("told").set("input.on_lost_position", "earliest").start();
     stage.wait_until_done(DEADLINE);
-    worker.stop();
+    told.stop();
     let done = 200;
     stage.forget(|input| input.partition == 0 && (done..GONE_BELOW).contains(&input.offset));
     stage.verdict().assert_clean();
@@ -147,16 +155,38 @@ fn a_topic_made_anew_while_no_worker_ran_is_not_mistaken_for_the_old_one() {
     assert!(ids.values().all(|times| *times == 1), "each once");
 }
 
+/// Adds partitions under two workers of two lanes, so that each added one falls to a lane that learns of it by itself.
+pub(crate) fn add_partitions(name: &str, launch: impl Fn(Launch) -> Launch) {
+    let mut stage = Stage::new(&Broker::shared().address(), name, &Layout::partitions(4));
+    stage.produce(posts::take(400));
+    let mut workers = ["one", "two"]
+        .map(|instance| launch(stage.worker(instance).instance(instance)).set_raw("worker.lanes", "2").start());
+    for worker in &mut workers {
+        worker.wait_ready();
+    }
+    stage.wait_until_done(DEADLINE);
+    stage.admin.add_partitions(&stage.input, 8);
+    // Before the workers can know of them.
+    stage.produce_to(&[4, 5, 6, 7], posts::take(400));
+    stage.produce(posts::take(400));
+    stage.finish(workers, DEADLINE);
+}
+
 #[test]
 fn added_partitions_are_read_from_their_beginning() {
-    let mut stage = Stage::new(&Broker::shared().address(), "added", &Layout::partitions(2));
+    add_partitions("added", |worker| worker);
+}
+
+#[test]
+fn partitions_added_while_a_named_worker_was_away_are_read_from_their_beginning() {
+    let mut stage = Stage::new(&Broker::shared().address(), "added-away", &Layout::partitions(2));
     stage.produce(posts::take(400));
-    let mut worker = stage.worker("running").instance("running").start();
-    worker.wait_ready();
+    let launch = stage.worker("away").instance("away");
+    let worker = launch.start();
     stage.wait_until_done(DEADLINE);
+    worker.stop();
     stage.admin.add_partitions(&stage.input, 4);
-    // Before the worker can know of them.
-    stage.produce_to(&[2, 3], posts::take(400));
     stage.produce(posts::take(400));
-    stage.finish([worker], DEADLINE);
+    // The broker may still keep the assignment of before for this name.
+    stage.finish([launch.start()], DEADLINE);
 }

@@ -50,6 +50,7 @@ pub(crate) struct Stage {
     pub(crate) input: String,
     /// Output and dead-letter topic.
     pub(crate) targets: Targets,
+    more_inputs: Vec<String>,
     brokers: String,
     offsets: Group,
     produced: Vec<Input>,
@@ -66,7 +67,16 @@ impl Stage {
         admin.create_topic(&targets.output, layout.output_partitions, &layout.output);
         admin.create_topic(&targets.dead_letter, layout.dead_letter_partitions, &layout.dead_letter);
         let offsets = admin.group(&group);
-        Self { admin, group, input, targets, brokers: brokers.to_owned(), offsets, produced: Vec::new() }
+        Self {
+            admin,
+            group,
+            input,
+            targets,
+            more_inputs: Vec::new(),
+            brokers: brokers.to_owned(),
+            offsets,
+            produced: Vec::new(),
+        }
     }
 
     /// A worker of this scenario's group: one lane, a stand-in for the model that costs nothing, small batches.
@@ -81,6 +91,14 @@ impl Stage {
             .set_raw("worker.lanes", "1")
             .set_raw("batch.max_posts", "200")
             .hash_classifier(Duration::ZERO)
+    }
+
+    /// Makes another input topic and fills it.
+    pub(crate) fn add_input(&mut self, name: &str, partitions: i32, drafts: Vec<Draft>) {
+        self.admin.create_topic(name, partitions, &[]);
+        self.more_inputs.push(name.to_owned());
+        let all: Vec<i32> = (0..partitions).collect();
+        self.produced.extend(posts::produce(&self.brokers, name, &all, drafts));
     }
 
     /// Produces to all input partitions in turn.
@@ -104,8 +122,9 @@ impl Stage {
         self.produced.retain(|input| !gone(input));
     }
 
-    fn topics(&self) -> [(&str, i32); 1] {
-        [(self.input.as_str(), self.admin.partitions(&self.input))]
+    fn topics(&self) -> Vec<(&str, i32)> {
+        let topics = std::iter::once(&self.input).chain(&self.more_inputs);
+        topics.map(|topic| (topic.as_str(), self.admin.partitions(topic))).collect()
     }
 
     /// What the group has committed; none when the broker cannot say now.

@@ -90,7 +90,7 @@ impl Launch {
         let lines: Vec<String> = self.settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
         fs::write(&config, lines.concat()).expect("an own folder can be written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_moodstream"));
-        command.arg(name).arg("--config").arg(&config).envs(&self.environment);
+        command.arg(name).arg("--config").arg(&config);
         (folder, command)
     }
 
@@ -98,15 +98,28 @@ impl Launch {
     pub(crate) fn check(&self) -> (Option<i32>, String) {
         let (_folder, mut command) = self.command("check");
         // The model is looked up from here.
-        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("the program starts");
+        command.envs(&self.environment).current_dir(env!("CARGO_MANIFEST_DIR"));
+        let output = command.output().expect("the program starts");
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8_lossy(&text).into_owned())
     }
 
     /// Starts it.
     pub(crate) fn start(&self) -> Worker {
-        let (folder, mut command) = self.command("run");
-        command.current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let (folder, command) = self.command("run");
+        self.spawn(command, folder)
+    }
+
+    /// Runs a command line that a worker has told, with the environment of this launch.
+    pub(crate) fn start_as_told(&self, line: &str) -> Worker {
+        let folder = tempfile::Builder::new().prefix("moodstream-worker-").tempdir().expect("a temporary folder");
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("exec {line}"));
+        self.spawn(command, folder)
+    }
+
+    fn spawn(&self, mut command: Command, folder: TempDir) -> Worker {
+        command.envs(&self.environment).current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = Process::spawn(&self.name, &mut command, folder.path());
         let log = Log::follow(process.take_stderr(), &folder.path().join("worker.log"));
         Worker { name: self.name.clone(), process, log, _folder: folder }
