@@ -58,11 +58,12 @@ type Sent = Arc<Mutex<HashMap<usize, Instant>>>;
 /// # Errors
 /// When the model, the broker or the worker fails, or a label does not come.
 pub async fn latency(
-    config: Config,
+    mut config: Config,
     posts: &Posts,
     rate: NonZeroU32,
     seconds: Duration,
 ) -> anyhow::Result<LatencyFigures> {
+    config.inference.cache_entries = 0;
     let loaded = inference::load(&config.model, &config.inference)?;
     let rig = Rig::new(config, PARTITIONS).await?;
     let run = rig.work(&*loaded.classifier, loaded.sessions).await?;

@@ -38,7 +38,8 @@ impl fmt::Display for MemoryFigures {
     }
 }
 
-/// Runs the null classifier over `backlog` posts, then the model for `seconds` over as many.
+/// Runs the null classifier over `backlog` posts, then the model for `seconds` over as many; everything as configured,
+/// the cache included.
 ///
 /// # Errors
 /// When the model, the broker or the worker fails, or the system does not tell its memory.

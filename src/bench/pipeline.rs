@@ -74,11 +74,13 @@ struct Round {
 /// # Errors
 /// When the model, the broker, the worker or the opponent fails.
 pub async fn pipeline(
-    config: Config,
+    mut config: Config,
     posts: &Posts,
     seconds: Duration,
     python: Option<&Python>,
 ) -> anyhow::Result<PipelineFigures> {
+    // The texts come round again.
+    config.inference.cache_entries = 0;
     let loaded = inference::load(&config.model, &config.inference)?;
     let (before, baseline_cpu) = alone(&loaded, posts, seconds)?;
     let wanted = before.posts_per_second * (seconds + WARM_UP).as_secs_f64() * SPARE;

@@ -1,7 +1,9 @@
 //! Topics of the benchmark's own, filled with distinct posts, and a worker on them.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,18 +39,20 @@ impl Posts {
     /// # Errors
     /// When the file cannot be read or holds no post.
     pub fn read(file: &Path, config: &Config) -> anyhow::Result<Self> {
-        let text = std::fs::read(file).with_context(|| format!("cannot read the posts in {}", file.display()))?;
+        let unreadable = || format!("cannot read the posts in {}", file.display());
+        let lines = BufReader::new(File::open(file).with_context(unreadable)?).split(b'\n');
         let mapping = Mapping::new(&config.input);
         let (mut posts, mut seen) = (Self { records: Vec::new(), texts: Vec::new() }, HashSet::new());
-        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            if let Ok(Decoded::Post(post)) = mapping.decode(Some(line))
+        for line in lines {
+            let line = line.with_context(unreadable)?;
+            if let Ok(Decoded::Post(post)) = mapping.decode(Some(&line))
                 && !post.text.trim().is_empty()
                 && seen.insert(post.text.clone())
             {
                 if posts.texts.len() == MOST {
                     break;
                 }
-                posts.records.push(line.to_vec());
+                posts.records.push(line);
                 posts.texts.push(post.text);
             }
         }
@@ -95,7 +99,7 @@ pub(super) struct Rig {
 }
 
 impl Rig {
-    /// Makes the topics and a configuration that uses them, with the cache off.
+    /// Makes the topics and a configuration that uses them.
     pub(super) async fn new(mut config: Config, partitions: i32) -> anyhow::Result<Self> {
         let run = format!("moodstream-bench-{:08x}", RandomState::new().hash_one(std::process::id()) >> 32);
         let topics = [format!("{run}-posts"), format!("{run}-labelled"), format!("{run}-dead")];
@@ -105,7 +109,6 @@ impl Rig {
         config.dead_letter.topic.clone_from(&topics[2]);
         config.kafka.group = run;
         config.worker.instance = String::new();
-        config.inference.cache_entries = 0;
         // What the model alone is measured on is labelled, whatever its language.
         config.input.other_languages = OtherLanguages::Label;
         let access = Access::new(&config)?;
@@ -122,7 +125,7 @@ impl Rig {
     /// Fills the input topic with `count` records, the posts again and again.
     pub(super) fn fill(&self, posts: &Posts, count: usize, partitions: i32) -> anyhow::Result<()> {
         let mut client = self.access.settings();
-        client.set("linger.ms", "20").set("compression.type", "lz4").set("queue.buffering.max.kbytes", "32768");
+        client.set("linger.ms", "20").set("compression.type", "lz4").set("queue.buffering.max.kbytes", "8192");
         let producer = self.access.producer(&client, self.access.link())?;
         for (index, record) in posts.records().cycle().take(count).enumerate() {
             let partition = i32::try_from(index)? % partitions;

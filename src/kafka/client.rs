@@ -13,7 +13,7 @@ use super::failure::message;
 use crate::config::{Compression, Config, ConfigErrors, Delivery, GroupProtocol, Partitioner, Problem};
 
 /// Bytes that one lane's consumer may hold fetched and not yet polled (I8).
-const FETCHED_KIB: &str = "16384";
+const FETCHED_KIB: &str = "8192";
 /// Bytes that one lane's producer may hold unsent (I8).
 const UNSENT_KIB: &str = "65536";
 /// librdkafka's own default, an upper bound for `batch.size`.
@@ -85,7 +85,7 @@ pub(super) fn consumer(config: &Config, names: &LaneNames, instance_id: Option<&
     // The default of a second stalls a fast partition whenever the queue was full.
     set_default(&mut client, "fetch.queue.backoff.ms", "10");
     set_default(&mut client, "queued.max.messages.kbytes", FETCHED_KIB);
-    set_default(&mut client, "fetch.max.bytes", "8388608");
+    set_default(&mut client, "fetch.max.bytes", "4194304");
     // Added partitions stay unread for minutes at the default.
     set_default(&mut client, "topic.metadata.refresh.interval.ms", "10000");
     match config.kafka.group_protocol {
@@ -151,13 +151,16 @@ pub(super) fn producer(config: &Config, names: &LaneNames, largest: usize, small
 /// Between two looks for acknowledgements.
 const NAP: Duration = Duration::from_micros(500);
 
-/// Takes in what was delivered; gives the core away for a moment while more is on its way.
+/// Takes in what was delivered; gives the core away for a moment when nothing was and more is on its way.
 ///
 /// rdkafka's own waiting would spin: `poll` passes whole milliseconds on, so that it asks with no time, again and
 /// again, through the last one. That took more of the cores than tokenizing did. `flush` waits in steps of 100 ms.
 pub(super) fn serve<C: ProducerContext>(producer: &BaseProducer<C>) {
+    let before = producer.in_flight_count();
+    // One event, which may tell of many records.
     producer.poll(Duration::ZERO);
-    if producer.in_flight_count() > 0 {
+    let left = producer.in_flight_count();
+    if left > 0 && left >= before {
         thread::sleep(NAP);
     }
 }
