@@ -187,6 +187,7 @@ mod tests {
         let sorted: Vec<Duration> = (1..=200).map(Duration::from_millis).collect();
         let at = |share| percentile(&sorted, share).as_millis();
         assert_eq!((at(0.5), at(0.99), at(1.0), at(0.0)), (100, 198, 200, 1));
+        assert_eq!(percentile(&sorted[..3], 0.5).as_millis(), 2, "the middle one, not the one below it");
         assert_eq!(percentile(&[], 0.5), Duration::ZERO);
     }
 }

@@ -63,8 +63,9 @@ pub async fn memory(config: Config, posts: &Posts, backlog: usize, seconds: Dura
     forget_peak()?;
     let run = rig.work(&*loaded.classifier, loaded.sessions).await?;
     run.wait(1, None).await?;
-    run.wait(backlog as u64, Some(Instant::now() + seconds)).await?;
-    let real = peak()?;
+    let started = Instant::now();
+    run.wait(backlog as u64, Some(started + seconds)).await?;
+    let (real, seconds) = (peak()?, started.elapsed());
     run.worker.stop().await.context("the worker did not stop")?;
     rig.remove().await?;
     Ok(MemoryFigures {

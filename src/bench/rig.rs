@@ -20,8 +20,6 @@ use crate::post::{Decoded, Mapping};
 use crate::telemetry::{Metrics, Outcome, Readiness};
 use crate::worker::Worker;
 
-/// Posts that are measured with, at most.
-const MOST: usize = 30_000;
 /// Fewer distinct texts say little about real ones.
 const ENOUGH: usize = 20_000;
 /// How long anything may stand still before a benchmark gives up.
@@ -34,11 +32,11 @@ pub struct Posts {
 }
 
 impl Posts {
-    /// Reads JSON lines, `MOST` at most; records that are no posts, and texts seen before, are left out.
+    /// Reads JSON lines, `most` posts at most; records that are no posts, and texts seen before, are left out.
     ///
     /// # Errors
     /// When the file cannot be read or holds no post.
-    pub fn read(file: &Path, config: &Config) -> anyhow::Result<Self> {
+    pub fn read(file: &Path, config: &Config, most: usize) -> anyhow::Result<Self> {
         let unreadable = || format!("cannot read the posts in {}", file.display());
         let lines = BufReader::new(File::open(file).with_context(unreadable)?).split(b'\n');
         let mapping = Mapping::new(&config.input);
@@ -49,7 +47,7 @@ impl Posts {
                 && !post.text.trim().is_empty()
                 && seen.insert(post.text.clone())
             {
-                if posts.texts.len() == MOST {
+                if posts.texts.len() == most {
                     break;
                 }
                 posts.records.push(line);
