@@ -3,7 +3,6 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -48,7 +47,7 @@ impl Hour {
     fn strftime(self, format: &str) -> String {
         // Every hour of a record's milliseconds that jiff knows; event times are checked when they are decided.
         match Timestamp::from_millisecond(self.start()) {
-            Ok(time) => time.to_zoned(TimeZone::UTC).strftime(format).to_string(),
+            Ok(time) => time.strftime(format).to_string(),
             Err(_) => self.0.to_string(),
         }
     }
