@@ -73,7 +73,7 @@ bench: build onnxruntime python-worker ## speed, latency and memory against a lo
 	@tools/bench.sh
 
 .PHONY: micro-bench
-micro-bench: ## criterion benchmarks of tokenize, micro-batch, decode, encode
+micro-bench: ## criterion benchmarks of tokenize, micro-batch, decode, encode, archive
 	$(CARGO) bench --locked --bench '*'
 
 .PHONY: python-worker

@@ -412,6 +412,8 @@ pub enum SchemaOf {
     RejectedLine,
     /// The answer of `/status.json`.
     Status,
+    /// The columns of the archive's Parquet files, and what their footers say.
+    Archive,
 }
 
 impl Cli {

@@ -10,6 +10,16 @@
 //! finds a claim without its files makes them from the topic. So two writers of one partition, a crash at any
 //! moment, a lost reply and a writer that wakes up late all lead to the same rows, once.
 
+mod buffer;
 pub(crate) mod claim;
+pub(crate) mod columns;
+mod encode;
+pub(crate) mod footer;
 pub(crate) mod hour;
+mod json;
 pub(crate) mod layout;
+mod open;
+pub(crate) mod post;
+pub(crate) mod rows;
+#[cfg(test)]
+mod samples;

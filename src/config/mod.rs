@@ -413,9 +413,17 @@ impl Privacy {
         if self.text != Exposure::Hash && self.author != Exposure::Hash {
             return Ok(None);
         }
+        self.read_key().map(Some)
+    }
+
+    /// The secret itself, whoever needs it.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub(crate) fn read_key(&self) -> io::Result<Vec<u8>> {
         let text = std::fs::read(&self.key_file)?;
         let key = text.strip_suffix(b"\n").unwrap_or(&text);
-        Ok(Some(key.strip_suffix(b"\r").unwrap_or(key).to_vec()))
+        Ok(key.strip_suffix(b"\r").unwrap_or(key).to_vec())
     }
 }
 
@@ -429,6 +437,18 @@ pub enum Exposure {
     Hash,
     /// Not at all.
     Omit,
+}
+
+impl Exposure {
+    /// As the configuration writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Hash => "hash",
+            Self::Omit => "omit",
+        }
+    }
 }
 
 /// The admin HTTP server.
