@@ -43,10 +43,23 @@ impl Properties {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
+    /// Whether the value of this property may be a secret; errs on the side of yes.
+    #[must_use]
+    pub fn is_secret(key: &str) -> bool {
+        is_secret(key)
+    }
+
+    /// The values that may be secrets.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.iter().filter(|(key, _)| is_secret(key)).map(|(_, value)| value)
+    }
+
     /// Replaces every `<secret>_file` by the content of the file it names.
     pub(super) fn read_secret_files(&mut self, section: &str) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let files = self.0.keys().filter(|key| key.ends_with("_file")).cloned().collect::<Vec<_>>();
+        // Stores have options that end so themselves: their own libraries read those files, again and again.
+        let own = |key: &str| section == STORE_SECTION && key.ends_with("_token_file");
+        let files = self.0.keys().filter(|key| key.ends_with("_file") && !own(key)).cloned().collect::<Vec<_>>();
         for key in files {
             let (Some(stem), Some(path)) = (key.strip_suffix("_file"), self.0.remove(&key)) else {
                 continue;
@@ -137,8 +150,10 @@ fn conflict(key: &str, protocol: GroupProtocol) -> Option<&'static str> {
 /// Whether the value of this property may be a secret; errs on the side of yes.
 fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    // sasl.oauthbearer.config can hold a client secret among its settings.
-    ["password", "secret", "pem", "token", "key", "oauthbearer.config"].iter().any(|word| key.contains(word))
+    // sasl.oauthbearer.config can hold a client secret among its settings, proxy_url a password.
+    ["password", "secret", "pem", "token", "key", "oauthbearer.config", "proxy_url"]
+        .iter()
+        .any(|word| key.contains(word))
 }
 
 /// Makes dotted keys of nested tables, calling `leaf` with each key and value.
@@ -303,6 +318,17 @@ mod tests {
         let mut read = properties(json!({"ssl": {"key.password_file": file.path()}}));
         assert_eq!(read.read_secret_files(SECTION), []);
         assert_eq!(read.iter().collect::<Vec<_>>(), [("ssl.key.password", " hunter2 ")]);
+    }
+
+    #[test]
+    fn a_token_file_of_a_store_is_left_to_its_library() {
+        let given =
+            json!({"aws_web_identity_token_file": "/does/not/exist", "aws_secret_access_key_file": "/nor/this"});
+        let mut read = properties(given);
+        let problems = read.read_secret_files(STORE_SECTION);
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].key, "archive.properties.aws_secret_access_key_file");
+        assert_eq!(read.get("aws_web_identity_token_file"), Some("/does/not/exist"));
     }
 
     #[test]
