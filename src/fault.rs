@@ -1,4 +1,5 @@
 //! Named crash points for the tests. Without the `fault-injection` feature, which no release has, they are nothing.
+//! Faults of the archive's store are beside it: `archive::store::faults`, by `MOODSTREAM_STORE_FAULTS`.
 
 /// The points of one batch, in order: `polled`, `begun`, `produced`, `acknowledged`, `offsets_sent`, `committed`.
 #[inline]

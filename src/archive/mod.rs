@@ -23,3 +23,4 @@ pub(crate) mod post;
 pub(crate) mod rows;
 #[cfg(test)]
 mod samples;
+pub(crate) mod store;
