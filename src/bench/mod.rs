@@ -2,6 +2,7 @@
 //!
 //! Speed is stated as a ratio taken in one run, since machines differ and drift.
 
+mod archive;
 mod cpu;
 mod label;
 mod lane;
@@ -13,6 +14,7 @@ mod pipeline;
 mod python;
 mod rig;
 
+pub use archive::{ArchiveFigures, archive};
 pub use cpu::CpuShares;
 pub use label::{LabelFigures, label};
 pub use lane::{LaneFigures, lane};

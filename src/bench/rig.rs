@@ -122,12 +122,21 @@ impl Rig {
 
     /// Fills the input topic with `count` records, the posts again and again.
     pub(super) fn fill(&self, posts: &Posts, count: usize, partitions: i32) -> anyhow::Result<()> {
+        self.produce(&self.topics[0], posts.records().cycle().take(count), partitions)
+    }
+
+    /// Fills the output topic with `count` records, these again and again.
+    pub(super) fn fill_output(&self, records: &[Vec<u8>], count: usize, partitions: i32) -> anyhow::Result<()> {
+        self.produce(&self.topics[1], records.iter().map(Vec::as_slice).cycle().take(count), partitions)
+    }
+
+    fn produce<'a>(&self, topic: &str, records: impl Iterator<Item = &'a [u8]>, partitions: i32) -> anyhow::Result<()> {
         let mut client = self.access.settings();
         client.set("linger.ms", "20").set("compression.type", "lz4").set("queue.buffering.max.kbytes", "8192");
         let producer = self.access.producer(&client, self.access.link())?;
-        for (index, record) in posts.records().cycle().take(count).enumerate() {
+        for (index, record) in records.enumerate() {
             let partition = i32::try_from(index)? % partitions;
-            let mut record = BaseRecord::<(), [u8]>::to(&self.topics[0]).partition(partition).payload(record);
+            let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(record);
             loop {
                 match producer.send(record) {
                     Ok(()) => break,

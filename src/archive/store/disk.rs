@@ -18,6 +18,9 @@ pub(super) struct Disk {
     root: PathBuf,
 }
 
+/// Held while a file is replaced.
+const LOCK: &str = "_state/replacing";
+
 /// Why a file was not written.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -50,6 +53,12 @@ impl Disk {
     /// Writes a file in place of the one that is there.
     pub(super) fn replace(&self, path: &str, content: &[u8]) -> Result<(), Failure> {
         self.write(path, content, |staged, target| fs::rename(staged, target)).map(|_| ())
+    }
+
+    /// Waits until no other process of this machine replaces a file, until the lock is dropped.
+    pub(super) fn lock(&self) -> Result<File, Failure> {
+        let lock = File::create(self.root.join(LOCK)).and_then(|file| file.lock().map(|()| file));
+        lock.map_err(|error| Failure { error, named: false })
     }
 
     fn write(

@@ -15,10 +15,11 @@
 //! | `torn` | half of the content gets the name, and the answer is unknown |
 //! | `overwrite` | a put-if-absent overwrites and is told that it is new |
 //!
-//! `seed=N` makes the chances repeatable; `spare_probe` leaves the start-up probe alone, so that a worker starts on
+//! `seed=N` makes the chances repeatable, which are else others at each start; `spare_probe` leaves the start-up probe alone, so that a worker starts on
 //! a store that overwrites. A name without a number happens always.
 
 use std::env;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -96,7 +97,8 @@ impl Faults {
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn parse(list: &str) -> Result<Self, String> {
-        let mut state = State::default();
+        let seed = RandomState::new().hash_one(0);
+        let mut state = State { dice: Dice(seed), ..State::default() };
         let mut late_by = Duration::from_secs(2);
         for entry in list.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
             let (name, value) = entry.split_once('=').unwrap_or((entry, "1"));
@@ -188,8 +190,8 @@ pub(super) async fn put(
     doing: Doing<'_>,
     path: &str,
     content: Bytes,
+    mode: Mode,
 ) -> Result<Created, StoreError> {
-    let mode = if matches!(doing, Doing::Create(_)) { Mode::IfAbsent } else { Mode::Overwrite };
     let lost = || Err(StoreError::no_answer(doing, "the reply was lost (injected)"));
     match fault {
         Fault::LostRequest => lost(),
@@ -254,7 +256,7 @@ fn unavailable(doing: Doing<'_>) -> StoreError {
 async fn tear(store: &Store, path: &str, content: &Bytes, mode: Mode) -> Result<Created, StoreError> {
     let half = content.slice(..content.len() / 2);
     let Some(disk) = store.inner.disk.clone() else { return store.put(path, half, mode).await };
-    if mode == Mode::Overwrite {
+    if mode != Mode::IfAbsent {
         store.remove(path).await?;
     }
     let name = path.to_owned();

@@ -85,7 +85,8 @@ async fn a_torn_file_on_a_disk_has_its_final_name_and_is_replaced_whole() {
     assert_eq!(word(&store.create("posts/file", content("content")).await), "unknown");
     assert_eq!(sound.get("posts/file").await, Ok(Some(content("con"))));
     assert_eq!(word(&store.create("posts/file", content("content")).await), "exists", "there is something to tear");
-    assert_eq!(store.replace("posts/file", content("content")).await, Ok(()));
+    let torn = store.head("posts/file").await.expect("told").expect("there").version;
+    assert_eq!(store.replace("posts/file", content("content"), &torn).await, Ok(Created::New));
     assert_eq!(sound.get("posts/file").await, Ok(Some(content("content"))));
 }
 

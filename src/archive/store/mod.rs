@@ -37,7 +37,7 @@ use futures_util::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::prefix::PrefixStore;
-use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
 
 use self::disk::Disk;
 pub(crate) use self::error::StoreError;
@@ -86,12 +86,19 @@ pub(crate) struct Meta {
     pub(crate) size: u64,
     /// By the store's clock, in milliseconds since 1970.
     pub(crate) modified_ms: i64,
+    /// Another one whenever the file is another one.
+    pub(crate) version: Version,
 }
+
+/// What tells a file from a later one of the same name: its `ETag`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Version(Option<String>);
 
 impl From<ObjectMeta> for Meta {
     fn from(meta: ObjectMeta) -> Self {
-        let ObjectMeta { location, last_modified, size, .. } = meta;
-        Self { path: location.into(), size, modified_ms: last_modified.timestamp_millis() }
+        let ObjectMeta { location, last_modified, size, e_tag, .. } = meta;
+        let version = Version(e_tag);
+        Self { path: location.into(), size, modified_ms: last_modified.timestamp_millis(), version }
     }
 }
 
@@ -158,22 +165,24 @@ impl Store {
         let doing = Doing::Create(path);
         #[cfg(any(test, feature = "fault-injection"))]
         if let Some(fault) = self.fault(doing) {
-            return self.bounded(doing, faults::put(self, fault, doing, path, content)).await;
+            return self.bounded(doing, faults::put(self, fault, doing, path, content, Mode::IfAbsent)).await;
         }
         self.bounded(doing, self.put(path, content, Mode::IfAbsent)).await
     }
 
-    /// Gives this content to a name, whatever it had; for a torn file under its promised name, and nothing else.
+    /// Gives this content to a name in place of the torn file that was looked at, and nothing else:
+    /// [`Created::Exists`] when it is another one by now, or none.
     ///
     /// # Errors
     /// [`StoreError::Unknown`] when it may have been done, or may yet be.
-    pub(crate) async fn replace(&self, path: &str, content: Bytes) -> Result<(), StoreError> {
+    pub(crate) async fn replace(&self, path: &str, content: Bytes, torn: &Version) -> Result<Created, StoreError> {
         let doing = Doing::Replace(path);
+        let mode = Mode::InPlaceOf(torn.clone());
         #[cfg(any(test, feature = "fault-injection"))]
         if let Some(fault) = self.fault(doing) {
-            return self.bounded(doing, faults::put(self, fault, doing, path, content)).await.map(|_| ());
+            return self.bounded(doing, faults::put(self, fault, doing, path, content, mode)).await;
         }
-        self.bounded(doing, self.put(path, content, Mode::Overwrite)).await.map(|_| ())
+        self.bounded(doing, self.put(path, content, mode)).await
     }
 
     /// The content of a file; none where there is no file.
@@ -189,23 +198,23 @@ impl Store {
         .await
     }
 
-    /// The size of a file and its last bytes, at most so many; none where there is no file.
+    /// What is told of a file, and its last bytes, at most so many; none where there is no file.
     ///
     /// # Errors
     /// When the store cannot tell.
-    pub(crate) async fn tail(&self, path: &str, bytes_from_end: u64) -> Result<Option<(u64, Bytes)>, StoreError> {
+    pub(crate) async fn tail(&self, path: &str, bytes_from_end: u64) -> Result<Option<(Meta, Bytes)>, StoreError> {
         let doing = Doing::Read(path);
         self.reading(doing, async {
             let name = self.name(path)?;
             // Not by a suffix range, which Azure does not know; files do not change between the two requests.
-            let size = self.inner.objects.head(&name).await?.size;
-            let from = size.saturating_sub(bytes_from_end);
-            if from == size {
-                return Ok((size, Bytes::new()));
+            let meta = self.inner.objects.head(&name).await?;
+            let from = meta.size.saturating_sub(bytes_from_end);
+            if from == meta.size {
+                return Ok((meta.into(), Bytes::new()));
             }
             let part = GetOptions::new().with_range(Some(GetRange::Offset(from)));
             let found = self.inner.objects.get_opts(&name, part).await?;
-            Ok((found.meta.size, found.bytes().await?))
+            Ok((found.meta.clone().into(), found.bytes().await?))
         })
         .await
     }
@@ -292,15 +301,12 @@ impl Store {
     async fn put(&self, path: &str, content: Bytes, mode: Mode) -> Result<Created, StoreError> {
         let doing = match mode {
             Mode::IfAbsent => Doing::Create(path),
-            Mode::Overwrite => Doing::Replace(path),
+            _ => Doing::Replace(path),
         };
         let name = self.name(path).map_err(|error| self.inner.teller.tell(doing, &error))?;
         if let Some(disk) = self.inner.disk.clone() {
-            let written = blocking(move || match mode {
-                Mode::IfAbsent => disk.create(name.as_ref(), &content),
-                Mode::Overwrite => disk.replace(name.as_ref(), &content).map(|()| Created::New),
-            });
-            return written
+            let put = self.put_on_disk(disk, name, content, mode);
+            return put
                 .await
                 .map_err(|disk::Failure { error, named }| of_disk(doing, error.kind(), error.to_string(), named));
         }
@@ -312,13 +318,51 @@ impl Store {
         }
         let mode = match mode {
             Mode::IfAbsent => PutMode::Create,
+            Mode::InPlaceOf(torn) => PutMode::Update(UpdateVersion { e_tag: torn.0, version: None }),
+            #[cfg(any(test, feature = "fault-injection"))]
             Mode::Overwrite => PutMode::Overwrite,
         };
         match self.inner.objects.put_opts(&name, PutPayload::from_bytes(content), mode.into()).await {
             Ok(_) => Ok(Created::New),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Exists),
+            Err(
+                object_store::Error::AlreadyExists { .. }
+                | object_store::Error::Precondition { .. }
+                | object_store::Error::NotModified { .. },
+            ) => Ok(Created::Exists),
             Err(error) => Err(self.inner.teller.tell(doing, &error)),
         }
+    }
+
+    async fn put_on_disk(
+        &self,
+        disk: Disk,
+        name: ObjectPath,
+        content: Bytes,
+        mode: Mode,
+    ) -> Result<Created, disk::Failure> {
+        let Mode::InPlaceOf(torn) = mode else {
+            return blocking(move || match mode {
+                Mode::IfAbsent => disk.create(name.as_ref(), &content),
+                _ => disk.replace(name.as_ref(), &content).map(|()| Created::New),
+            })
+            .await;
+        };
+        // All processes that replace files here do so one after the other, or two could find the same torn file.
+        let lock = blocking({
+            let disk = disk.clone();
+            move || disk.lock()
+        })
+        .await?;
+        let there = self.inner.objects.head(&name).await.ok().map(Meta::from);
+        if there.is_none_or(|there| there.version != torn) {
+            return Ok(Created::Exists);
+        }
+        blocking(move || {
+            let replaced = disk.replace(name.as_ref(), &content);
+            drop(lock);
+            replaced.map(|()| Created::New)
+        })
+        .await
     }
 
     async fn remove(&self, path: &str) -> Result<(), StoreError> {
@@ -399,9 +443,11 @@ impl fmt::Debug for Store {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Mode {
     IfAbsent,
+    InPlaceOf(Version),
+    #[cfg(any(test, feature = "fault-injection"))]
     Overwrite,
 }
 

@@ -36,8 +36,7 @@ impl S3Server {
     /// # Panics
     /// When it was not built and `MOODSTREAM_REQUIRE_S3=1` insists, or when it does not start.
     pub(crate) fn start() -> Option<Self> {
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps/versitygw/versitygw");
-        if !program.exists() {
+        if !program().exists() {
             let insists = std::env::var("MOODSTREAM_REQUIRE_S3").is_ok_and(|value| value == "1");
             assert!(!insists, "no S3 server, and MOODSTREAM_REQUIRE_S3 is set: run tools/fetch-s3-server.sh");
             return None;
@@ -45,24 +44,19 @@ impl S3Server {
         let folder = tempfile::Builder::new().prefix("moodstream-s3-").tempdir().expect("a temporary folder");
         fs::create_dir(folder.path().join(Self::BUCKET)).expect("an own folder can be written");
         let address = free_address();
-        let keeper = Command::new("sh")
-            .args(["-c", r#""$@" & server=$!; cat; kill "$server"; wait"#, "s3-keeper"])
-            .arg(program)
-            .args(["--quiet", "--access", Self::ACCESS_KEY, "--secret", Self::SECRET_KEY])
-            .args(["--port", &address.to_string(), "posix"])
-            .arg(folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a shell can be started");
-        let server = Self { address, folder, keeper };
-        let end = Instant::now() + START;
-        while TcpStream::connect(address).is_err() {
-            assert!(Instant::now() < end, "the S3 server does not listen at {address}");
-            thread::sleep(Duration::from_millis(20));
-        }
-        Some(server)
+        let keeper = serve(address, folder.path());
+        Some(Self { address, folder, keeper })
+    }
+
+    /// Stops answering, as a server does that is gone: connections are refused.
+    pub(crate) fn halt(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+    }
+
+    /// Answers again, at the same address and with the same objects.
+    pub(crate) fn resume(&mut self) {
+        self.keeper = serve(self.address, self.folder.path());
     }
 
     /// Where it listens.
@@ -84,6 +78,31 @@ impl S3Server {
             ("aws_region", "us-east-1".to_owned()),
         ]
     }
+}
+
+fn program() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps/versitygw/versitygw")
+}
+
+/// Starts the server and waits until it listens.
+fn serve(address: SocketAddr, folder: &Path) -> Child {
+    let keeper = Command::new("sh")
+        .args(["-c", r#""$@" & server=$!; cat; kill "$server"; wait"#, "s3-keeper"])
+        .arg(program())
+        .args(["--quiet", "--access", S3Server::ACCESS_KEY, "--secret", S3Server::SECRET_KEY])
+        .args(["--port", &address.to_string(), "posix"])
+        .arg(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a shell can be started");
+    let end = Instant::now() + START;
+    while TcpStream::connect(address).is_err() {
+        assert!(Instant::now() < end, "the S3 server does not listen at {address}");
+        thread::sleep(Duration::from_millis(20));
+    }
+    keeper
 }
 
 impl Drop for S3Server {
