@@ -65,23 +65,22 @@ pub(crate) struct ArchivedSource<'a> {
     pub(crate) line: Option<i64>,
 }
 
-/// What has to be there, by position in [`Seen`].
-const REQUIRED: [&str; 8] = ["v", "status", "id", "event_time", "time_source", "truncated", "model", "labelled_at"];
+/// What has to be there; the others are null where they are not.
+#[derive(Clone, Copy)]
+enum Required {
+    Version,
+    Status,
+    Id,
+    EventTime,
+    TimeSource,
+    Truncated,
+    Model,
+    LabelledAt,
+}
 
-/// Which of [`REQUIRED`] were found.
-#[derive(Default)]
-struct Seen(u8);
-
-impl Seen {
-    fn note(&mut self, key: &str) {
-        if let Some(position) = REQUIRED.iter().position(|required| *required == key) {
-            self.0 |= 1 << position;
-        }
-    }
-
-    fn missing(&self) -> Option<&'static str> {
-        REQUIRED.into_iter().enumerate().find(|(position, _)| self.0 & (1 << position) == 0).map(|(_, key)| key)
-    }
+impl Required {
+    /// Every key, in the order of the variants.
+    const KEYS: [&str; 8] = ["v", "status", "id", "event_time", "time_source", "truncated", "model", "labelled_at"];
 }
 
 impl<'a> ArchivedPost<'a> {
@@ -95,14 +94,16 @@ impl<'a> ArchivedPost<'a> {
             return Err(Unreadable { class: "too_large", message });
         }
         let mut json = Json::new(value)?;
-        let (mut post, mut seen, mut version) = (Self::default(), Seen::default(), 0);
+        let (mut post, mut version) = (Self::default(), 0);
+        let mut found = [false; Required::KEYS.len()];
         json.object(|json, key| {
-            post.field(json, key, &mut version)?;
-            seen.note(key);
+            if let Some(required) = post.field(json, key, &mut version)? {
+                found[required as usize] = true;
+            }
             Ok(())
         })?;
         json.end()?;
-        if let Some(key) = seen.missing() {
+        if let Some((key, _)) = Required::KEYS.iter().zip(found).find(|(_, found)| !found) {
             return Err(Unreadable { class: "not_a_record", message: format!("it has no \"{key}\"") });
         }
         if version != u64::from(FORMAT_VERSION) {
@@ -112,17 +113,13 @@ impl<'a> ArchivedPost<'a> {
         Ok(post)
     }
 
-    fn field(&mut self, json: &mut Json<'a>, key: &str, version: &mut u64) -> Read<()> {
+    /// Reads the value of a key, and says whether it is one that has to be there.
+    fn field(&mut self, json: &mut Json<'a>, key: &str, version: &mut u64) -> Read<Option<Required>> {
         match key {
-            "v" => *version = json.number("a format's number")?,
-            "status" => self.status = json.string()?,
             "skip_reason" => self.skip_reason = json.optional(Json::string)?,
-            "id" => self.id = json.string()?,
             "text" => self.text = json.optional(Json::string)?,
             "text_hash" => self.text_hash = json.optional(Json::string)?,
             "created_at" => self.created_at = json.optional(string_or_number)?,
-            "event_time" => self.event_time_ms = time(json)?,
-            "time_source" => self.time_source = json.string()?,
             "platform" => self.platform = json.optional(Json::string)?,
             "lang" => self.lang = json.optional(Json::string)?,
             "author_id" => self.author_id = json.optional(Json::string)?,
@@ -130,14 +127,53 @@ impl<'a> ArchivedPost<'a> {
             "scores" => self.scores = json.optional(scores)?,
             "labels" => self.labels = json.optional(strings)?,
             "token_count" => self.token_count = json.optional(|json| json.number("a count of tokens"))?,
-            "truncated" => self.truncated = json.boolean()?,
-            "model" => json.object(|json, key| self.model(json, key))?,
             "source" => json.object(|json, key| self.source.field(json, key))?,
-            "labelled_at" => self.labelled_at_ms = time(json)?,
-            // A key that a later program adds to the same format.
-            _ => drop(json.raw()?),
+            _ => return self.required(json, key, version),
         }
-        Ok(())
+        Ok(None)
+    }
+
+    fn required(&mut self, json: &mut Json<'a>, key: &str, version: &mut u64) -> Read<Option<Required>> {
+        let required = match key {
+            "v" => {
+                *version = json.number("a format's number")?;
+                Required::Version
+            }
+            "status" => {
+                self.status = json.string()?;
+                Required::Status
+            }
+            "id" => {
+                self.id = json.string()?;
+                Required::Id
+            }
+            "event_time" => {
+                self.event_time_ms = time(json)?;
+                Required::EventTime
+            }
+            "time_source" => {
+                self.time_source = json.string()?;
+                Required::TimeSource
+            }
+            "truncated" => {
+                self.truncated = json.boolean()?;
+                Required::Truncated
+            }
+            "model" => {
+                json.object(|json, key| self.model(json, key))?;
+                Required::Model
+            }
+            "labelled_at" => {
+                self.labelled_at_ms = time(json)?;
+                Required::LabelledAt
+            }
+            // A key that a later program adds to the same format.
+            _ => {
+                json.raw()?;
+                return Ok(None);
+            }
+        };
+        Ok(Some(required))
     }
 
     fn model(&mut self, json: &mut Json<'a>, key: &str) -> Read<()> {
@@ -326,7 +362,7 @@ mod tests {
             (with("/created_at", json!({"secret": 1})), "not_a_record", "expected a string or a number"),
             (with("/truncated", json!("secret")), "not_a_record", "expected true or false"),
         ];
-        let missing = REQUIRED.map(|key| (without(key), "not_a_record", "it has no \""));
+        let missing = Required::KEYS.map(|key| (without(key), "not_a_record", "it has no \""));
         for (json, class, part) in cases.into_iter().chain(missing) {
             let error = ArchivedPost::parse(json.as_bytes()).expect_err(&json);
             assert_eq!(error.class, class, "{json}: {error}");
