@@ -84,6 +84,15 @@ python-worker: .deps/python-worker/ready ## the environment of `moodstream bench
 	.deps/python-worker/bin/pip install --disable-pip-version-check --quiet -r $<
 	touch $@
 
+.PHONY: readers
+readers: .deps/readers/ready ## DuckDB, Polars, pandas and pyarrow for the tests of the archive (SPARK=1: PySpark too, 450 MB)
+	$(if $(SPARK),.deps/readers/bin/pip install --disable-pip-version-check --quiet -r tools/readers/spark-requirements.txt)
+
+.deps/readers/ready: tools/readers/requirements.txt
+	python3 -m venv .deps/readers
+	.deps/readers/bin/pip install --disable-pip-version-check --quiet -r $<
+	touch $@
+
 .PHONY: fuzz
 fuzz: setup ## mutated records, mappings, manifests and texts, a million of each (INPUTS=1000000, SEED=)
 	MOODSTREAM_FUZZ_INPUTS=$(INPUTS) MOODSTREAM_FUZZ_SEED=$(SEED) \

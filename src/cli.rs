@@ -85,10 +85,12 @@ pub enum Command {
     /// Every line ends in exactly one place: labelled or skipped posts in the output, lines that cannot be labelled
     /// in the rejects with the reason and their bytes; lines that input.select leaves out and blank lines are
     /// counted. Order is kept. Inputs may be gzip or zstd, told by their contents; outputs are compressed when
-    /// their name ends in .gz or .zst. A file has its name only once it is whole.
+    /// their name ends in .gz or .zst. A folder (--out DIR/) gets the archive's Parquet files, one for each hour of the
+    /// posts, below DIR/posts. A file, or a folder's posts, has its name only once it is whole.
     #[command(after_help = concat!(
         "Example:\n  moodstream label posts-*.jsonl.gz --out labelled.jsonl.zst\n",
-        "  zstdcat archive.zst | moodstream label - --rejects rejects.jsonl | jq -c .labels\n\n",
+        "  zstdcat archive.zst | moodstream label - --rejects rejects.jsonl | jq -c .labels\n",
+        "  moodstream label posts.jsonl --out labelled/ && duckdb -c \"SELECT hour, avg(joy) FROM 'labelled/posts/*/*/*.parquet' GROUP BY hour\"\n\n",
         "Exit codes: 0 done, rejects or not, 1 failed at work, 2 wrong use or configuration."
     ))]
     Label(LabelArgs),
@@ -201,14 +203,15 @@ pub struct LabelArgs {
     /// Files of JSON lines, labelled one after the other; - reads standard input.
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-    /// File for the labelled posts; - is standard output, also when not given.
-    #[arg(long, value_name = "FILE")]
+    /// File for the labelled posts; - is standard output, also when not given. A folder that is there, or a name that
+    /// ends in /, gets hourly Parquet files.
+    #[arg(long, value_name = "FILE|DIR/")]
     pub out: Option<PathBuf>,
     /// File for the lines that cannot be labelled; when not given, and if there are any, one beside the output
-    /// (out.rejects.jsonl), or moodstream.rejects.jsonl here.
+    /// (out.rejects.jsonl) or the folder (DIR.rejects.jsonl), or moodstream.rejects.jsonl here.
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
-    /// Replace files that are there already.
+    /// Replace files that are there already; of a folder, all of its posts.
     #[arg(long)]
     pub overwrite: bool,
     /// Directory of the model (model.path).

@@ -13,6 +13,7 @@ use super::footer::{About, Footer};
 use super::open::{Disclosed, OpenRows};
 use super::post::ArchivedPost;
 use crate::config::{Config, Exposure};
+use crate::inference::ModelInfo;
 use crate::labelled::Disclosure;
 
 /// Rows of a row group at most.
@@ -114,6 +115,12 @@ impl Rows {
     pub(crate) fn new(policy: RowPolicy) -> Self {
         let disclosure = Disclosure::new(policy.text, Exposure::Omit, policy.key.as_deref());
         Self { policy, disclosure, model: None, open: OpenRows::default(), groups: Vec::new(), failed: None }
+    }
+
+    /// No rows yet, but it is known whose they will be: the labels have their columns even if every row is skipped.
+    pub(crate) fn of_model(policy: RowPolicy, model: &ModelInfo) -> Self {
+        let ModelInfo { id, hash, labels, thresholds, .. } = model.clone();
+        Self { model: Some(Model { id, hash, thresholds, labels: Some(labels) }), ..Self::new(policy) }
     }
 
     /// Adds a record's row. `output` is the record's partition and offset; none without a broker.

@@ -219,6 +219,22 @@ fn a_bucket_of_skipped_posts_has_no_emotions() {
 }
 
 #[test]
+fn where_the_model_is_known_skipped_posts_have_its_emotions() {
+    let skipped = Sample::skipped(0, 3);
+    let model = ModelInfo {
+        id: "model-1".into(),
+        hash: skipped.model_hash.clone(),
+        labels: skipped.labels.clone(),
+        thresholds: skipped.thresholds.clone(),
+        languages: Vec::new(),
+    };
+    let mut rows = Rows::of_model(KEEP, &model);
+    push(&mut rows, &skipped, None).expect("fits");
+    let table = table(&rows.finish(&footer()).expect("a file"));
+    assert_eq!(table.column("label_2"), [Value::Null]);
+}
+
+#[test]
 fn skipped_posts_before_the_first_labelled_one_decide_nothing() {
     // The row group of the skipped ones is encoded before anyone knows the labels.
     for sealed in [false, true] {
