@@ -307,6 +307,11 @@ impl Secrets {
             (taken && Properties::is_secret(&name)).then(|| value.into_string().ok()).flatten()
         });
         let mut secrets: Vec<String> = properties.secrets().map(str::to_owned).chain(environment).collect();
+        // Of a shared access signature of Azure, the one part that is secret.
+        let signatures =
+            secrets.iter().flat_map(|secret| secret.split('&')).filter_map(|part| part.strip_prefix("sig="));
+        let signatures: Vec<String> = signatures.map(str::to_owned).collect();
+        secrets.extend(signatures);
         // The longer first: one may hold another.
         secrets.retain(|secret| secret.len() >= 4);
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));

@@ -124,6 +124,8 @@ async fn the_probe_tells_an_outage_from_a_store_that_overwrites() {
     // Its own first put, sent twice by the client.
     faults.inject("-twice", Fault::OwnRetry, 1);
     assert_eq!(store.probe().await, Ok(()));
+    faults.inject("-twice", Fault::Conflict, 1);
+    assert!(matches!(store.probe().await, Err(StoreError::Later(_))), "nothing is proven, for or against it");
 }
 
 #[test]

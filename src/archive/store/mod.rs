@@ -17,6 +17,8 @@ mod options;
 mod probe;
 
 #[cfg(test)]
+mod azure_tests;
+#[cfg(test)]
 mod contract_tests;
 #[cfg(test)]
 mod faults_tests;
@@ -26,9 +28,11 @@ mod http_faults;
 mod options_tests;
 #[cfg(test)]
 mod s3_tests;
+#[cfg(test)]
+mod secrets_tests;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,7 +124,7 @@ impl Store {
                     let reason = "is an option of buckets, and archive.url is a folder";
                     return Err(StoreError::refused(format!("archive.properties.{key}"), reason));
                 }
-                let (files, disk) = open_folder(folder)?;
+                let (files, disk) = open_folder(&folder)?;
                 (files, Some(disk))
             }
             Location::Bucket { service, bucket, prefix } => {
@@ -192,7 +196,7 @@ impl Store {
     pub(crate) async fn get(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
         let doing = Doing::Read(path);
         self.reading(doing, async {
-            let found = self.inner.objects.get(&self.name(path)?).await?;
+            let found = self.inner.objects.get(&name_of(path)?).await?;
             found.bytes().await
         })
         .await
@@ -205,7 +209,7 @@ impl Store {
     pub(crate) async fn tail(&self, path: &str, bytes_from_end: u64) -> Result<Option<(Meta, Bytes)>, StoreError> {
         let doing = Doing::Read(path);
         self.reading(doing, async {
-            let name = self.name(path)?;
+            let name = name_of(path)?;
             // Not by a suffix range, which Azure does not know; files do not change between the two requests.
             let meta = self.inner.objects.head(&name).await?;
             let from = meta.size.saturating_sub(bytes_from_end);
@@ -225,7 +229,7 @@ impl Store {
     /// When the store cannot tell.
     pub(crate) async fn head(&self, path: &str) -> Result<Option<Meta>, StoreError> {
         let doing = Doing::Read(path);
-        self.reading(doing, async { Ok(self.inner.objects.head(&self.name(path)?).await?.into()) }).await
+        self.reading(doing, async { Ok(self.inner.objects.head(&name_of(path)?).await?.into()) }).await
     }
 
     /// Every file below a folder and the folders in it, in the order of their paths.
@@ -234,7 +238,7 @@ impl Store {
     /// When the store cannot tell.
     pub(crate) async fn list(&self, prefix: &str) -> Result<Vec<Meta>, StoreError> {
         self.listing(prefix, async {
-            let found = self.inner.objects.list(Some(&self.name(prefix)?)).map_ok(Meta::from).try_collect().await?;
+            let found = self.inner.objects.list(Some(&name_of(prefix)?)).map_ok(Meta::from).try_collect().await?;
             Ok(found)
         })
         .await
@@ -247,7 +251,7 @@ impl Store {
     /// When the store cannot tell.
     pub(crate) async fn list_after(&self, prefix: &str, after_path: &str) -> Result<Vec<Meta>, StoreError> {
         self.listing(prefix, async {
-            let (prefix, after) = (self.name(prefix)?, self.name(after_path)?);
+            let (prefix, after) = (name_of(prefix)?, name_of(after_path)?);
             let found = self.inner.objects.list_with_offset(Some(&prefix), &after);
             found.map_ok(Meta::from).try_collect().await
         })
@@ -262,7 +266,7 @@ impl Store {
     pub(crate) async fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let mut folders: Vec<String> = self
             .listing(prefix, async {
-                let found = self.inner.objects.list_with_delimiter(Some(&self.name(prefix)?)).await?;
+                let found = self.inner.objects.list_with_delimiter(Some(&name_of(prefix)?)).await?;
                 Ok(found.common_prefixes.into_iter().map(String::from).collect())
             })
             .await?;
@@ -303,7 +307,7 @@ impl Store {
             Mode::IfAbsent => Doing::Create(path),
             _ => Doing::Replace(path),
         };
-        let name = self.name(path).map_err(|error| self.inner.teller.tell(doing, &error))?;
+        let name = name_of(path).map_err(|error| self.inner.teller.tell(doing, &error))?;
         if let Some(disk) = self.inner.disk.clone() {
             let put = self.put_on_disk(disk, name, content, mode);
             return put
@@ -366,7 +370,7 @@ impl Store {
     }
 
     async fn remove(&self, path: &str) -> Result<(), StoreError> {
-        let removed = match self.name(path) {
+        let removed = match name_of(path) {
             Ok(name) => self.inner.objects.delete(&name).await,
             Err(error) => Err(error),
         };
@@ -426,10 +430,6 @@ impl Store {
         done
     }
 
-    fn name(&self, path: &str) -> object_store::Result<ObjectPath> {
-        Ok(ObjectPath::parse(path)?)
-    }
-
     #[cfg(any(test, feature = "fault-injection"))]
     fn fault(&self, doing: Doing<'_>) -> Option<faults::Fault> {
         self.faults.as_ref()?.next(doing)
@@ -451,9 +451,13 @@ enum Mode {
     Overwrite,
 }
 
-fn open_folder(folder: PathBuf) -> Result<(Arc<dyn ObjectStore>, Disk), StoreError> {
+fn name_of(path: &str) -> object_store::Result<ObjectPath> {
+    Ok(ObjectPath::parse(path)?)
+}
+
+fn open_folder(folder: &Path) -> Result<(Arc<dyn ObjectStore>, Disk), StoreError> {
     let refuse = |reason: String| StoreError::refused("archive.url", format!("{}: {reason}", folder.display()));
-    let disk = Disk::open(&folder)
+    let disk = Disk::open(folder)
         .map_err(|error| refuse(format!("cannot be opened ({error}); this user must be able to write to it")))?;
     let files = LocalFileSystem::new_with_prefix(disk.root()).map_err(|error| refuse(error.to_string()))?;
     // An hour's folder goes with its last file.

@@ -81,16 +81,16 @@ trait Client: Sized + Clone {
     fn build(self, bucket: &str, retry: RetryConfig) -> object_store::Result<Arc<dyn ObjectStore>>;
 }
 
-fn client<S: Client>(
+fn client<C: Client>(
     bucket: &str,
     properties: &Properties,
     deadline: Duration,
     teller: &Teller,
 ) -> Result<Arc<dyn ObjectStore>, StoreError> {
-    let options = read::<S>(properties)?;
+    let options = read::<C>(properties)?;
     let base =
-        S::from_environment().with(S::of_client(ClientConfigKey::Timeout), &format!("{}ms", deadline.as_millis()));
-    let set = |base: S, left_out: Option<&str>| {
+        C::from_environment().with(C::of_client(ClientConfigKey::Timeout), &format!("{}ms", deadline.as_millis()));
+    let set = |base: C, left_out: Option<&str>| {
         let kept = options.iter().filter(|(key, ..)| Some(*key) != left_out);
         kept.fold(base, |builder, (key, value)| match key.parse() {
             Ok(option) => builder.with(option, value),
@@ -98,21 +98,21 @@ fn client<S: Client>(
         })
     };
     let mut builder = set(base.clone(), None);
-    if encrypted_or_at_home::<S>(&builder, &options)? {
-        builder = builder.with(S::of_client(ClientConfigKey::AllowHttp), "true");
+    if encrypted_or_at_home::<C>(&builder, &options)? {
+        builder = builder.with(C::of_client(ClientConfigKey::AllowHttp), "true");
     }
     builder.build(bucket, patience(deadline)).map_err(|error| {
         let reason = reason(&error, teller, &options);
         // The library does not say whose value it did not take: the one without which it takes the rest.
         let culprit = options.iter().map(|(key, _)| *key).find(|key| {
-            let without = set(base.clone(), Some(key)).with(S::of_client(ClientConfigKey::AllowHttp), "true");
+            let without = set(base.clone(), Some(key)).with(C::of_client(ClientConfigKey::AllowHttp), "true");
             without.build(bucket, patience(deadline)).is_ok()
         });
         match culprit {
             Some(key) => StoreError::refused(format!("{SECTION}.{key}"), format!("cannot be used: {reason}")),
             None => StoreError::refused(
                 SECTION,
-                format!("make no {} client, with what the environment holds: {reason}", S::NAME),
+                format!("make no {} client, with what the environment holds: {reason}", C::NAME),
             ),
         }
     })
@@ -132,23 +132,23 @@ fn reason(error: &object_store::Error, teller: &Teller, options: &[(&str, &str)]
 }
 
 /// Every property with its value, all of them options that may be set.
-fn read<'a, S: Client>(properties: &'a Properties) -> Result<Vec<(&'a str, &'a str)>, StoreError> {
+fn read<C: Client>(properties: &Properties) -> Result<Vec<(&str, &str)>, StoreError> {
     properties
         .iter()
         .map(|(key, value)| {
             let refuse = |reason: String| StoreError::refused(format!("{SECTION}.{key}"), reason);
-            let Ok(option) = key.parse::<S::Option>() else {
-                let nearest = S::KNOWN
+            let Ok(option) = key.parse::<C::Option>() else {
+                let nearest = C::KNOWN
                     .iter()
                     .map(|known| (strsim::normalized_damerau_levenshtein(key, known), known))
                     .filter(|(likeness, _)| *likeness >= 0.6)
                     .max_by(|(one, _), (other, _)| one.total_cmp(other));
                 return Err(refuse(match nearest {
-                    Some((_, known)) => format!("is no option of {}; did you mean {known}?", S::NAME),
-                    None => format!("is no option of {}; there are {}", S::NAME, S::KNOWN.join(", ")),
+                    Some((_, known)) => format!("is no option of {}; did you mean {known}?", C::NAME),
+                    None => format!("is no option of {}; there are {}", C::NAME, C::KNOWN.join(", ")),
                 }));
             };
-            match S::owned(&option) {
+            match C::owned(&option) {
                 Some(reason) => Err(refuse(format!("cannot be set: {reason}"))),
                 None => Ok((key, value)),
             }
@@ -162,19 +162,19 @@ const BUCKET: &str = "archive.url names the bucket";
 ///
 /// # Errors
 /// When such an address leaves this machine and nobody has said that this is meant.
-fn encrypted_or_at_home<S: Client>(builder: &S, options: &[(&str, &str)]) -> Result<bool, StoreError> {
+fn encrypted_or_at_home<C: Client>(builder: &C, options: &[(&str, &str)]) -> Result<bool, StoreError> {
     let is_allow_http =
-        |key: &str| key.parse::<S::Option>().is_ok_and(|option| option == S::of_client(ClientConfigKey::AllowHttp));
+        |key: &str| key.parse::<C::Option>().is_ok_and(|option| option == C::of_client(ClientConfigKey::AllowHttp));
     let property = options.iter().find(|(key, _)| is_allow_http(key)).map(|(_, value)| (*value).to_owned());
     let asked = property
-        .or_else(|| std::env::var(S::ALLOW_HTTP).ok())
+        .or_else(|| std::env::var(C::ALLOW_HTTP).ok())
         .is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "on" | "yes" | "y"));
     let mut at_home = false;
-    for name in S::ENDPOINTS {
+    for name in C::ENDPOINTS {
         let Ok(option) = name.parse() else { continue };
         let Some(address) = builder.get(&option) else { continue };
         // As the user called it.
-        let key = options.iter().find(|(key, _)| key.parse::<S::Option>().is_ok_and(|parsed| parsed == option));
+        let key = options.iter().find(|(key, _)| key.parse::<C::Option>().is_ok_and(|parsed| parsed == option));
         let key = format!("{SECTION}.{}", key.map_or(*name, |(key, _)| *key));
         let Some(url) = Url::parse(&address).ok().filter(|url| matches!(url.scheme(), "http" | "https")) else {
             return Err(StoreError::refused(key, "must be an https:// URL"));
@@ -202,7 +202,8 @@ fn encrypted_or_at_home<S: Client>(builder: &S, options: &[(&str, &str)]) -> Res
 /// The library tries again on its own for half of a request's time, so that its last error can still be told.
 fn patience(deadline: Duration) -> RetryConfig {
     let mut backoff = BackoffConfig::default();
-    backoff.max_backoff = backoff.max_backoff.min(deadline / 8);
+    // The library panics where the longest pause is not above the first.
+    backoff.max_backoff = backoff.max_backoff.min(deadline / 8).max(backoff.init_backoff * 2);
     RetryConfig { backoff, retry_timeout: deadline / 2, ..RetryConfig::default() }
 }
 

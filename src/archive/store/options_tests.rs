@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use super::*;
 
-fn opened(url: &str, properties: &[(&str, &str)]) -> Result<Store, StoreError> {
+/// Properties, by key.
+type Given<'a> = &'a [(&'a str, &'a str)];
+
+fn opened(url: &str, properties: Given<'_>) -> Result<Store, StoreError> {
     let properties = properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    Store::open(url, &properties, Duration::from_secs(60))
+    Store::open(url, &properties, Duration::from_mins(1))
 }
 
-fn refusal(url: &str, properties: &[(&str, &str)]) -> String {
+fn refusal(url: &str, properties: Given<'_>) -> String {
     let error = opened(url, properties).expect_err("refused");
     assert!(matches!(error, StoreError::Refused { .. }), "{error}");
     let text = format!("{error}");
@@ -81,7 +84,7 @@ fn options_that_the_archive_owns_are_refused() {
 
 #[test]
 fn posts_leave_this_machine_encrypted_unless_told_otherwise() {
-    let cases: [(&str, &[(&str, &str)], &str); 6] = [
+    let cases: [(&str, Given<'_>, &str); 6] = [
         ("s3://bucket", &[("aws_endpoint", "http://store.example")], "aws_endpoint"),
         ("s3://bucket", &[("endpoint_url", "http://10.0.0.1:9000")], "endpoint_url"),
         ("s3://bucket", &[("aws_endpoint", "http://store.example"), ("allow_http", "false")], "aws_endpoint"),

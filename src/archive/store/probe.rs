@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use bytes::Bytes;
 use futures_util::future::join_all;
 
+use super::error::Doing;
 use super::{Created, Store, StoreError};
 
 /// The probe's folder.
@@ -41,8 +42,13 @@ impl Store {
     /// One after the other.
     async fn put_twice(&self, name: &str) -> Result<(), StoreError> {
         let (first, second) = (Bytes::from_static(b"first"), Bytes::from_static(b"second"));
-        // Exists is possible, though the name is new: the client may have sent it twice.
-        self.create(name, first.clone()).await?;
+        // Exists is possible, though the name is new: the client has sent it twice, or it met a conflict.
+        if self.create(name, first.clone()).await? == Created::Exists && self.get(name).await?.is_none() {
+            return Err(StoreError::later(
+                Doing::Create(name),
+                "it says that the name is taken, and has nothing there",
+            ));
+        }
         let again = self.create(name, second).await?;
         let kept = self.get(name).await?;
         match (again, kept) {
