@@ -116,7 +116,7 @@ pub async fn archive(
     file.flush()?;
     tracing::info!(posts = posts.len(), "labelling the posts");
     let plan = Plan::look(&[input], Some(&output), None, false)?;
-    let sinks = plan.open(&Unfinished::default())?;
+    let sinks = plan.open(&config, loaded.classifier.model(), &Unfinished::default())?;
     let started = Instant::now();
     files::label(&config, &*loaded.classifier, plan.inputs.clone(), sinks, |_| ())?;
     #[expect(clippy::cast_precision_loss, reason = "a count of posts")]

@@ -9,6 +9,7 @@ use super::contract_tests::{Asked, keeps_the_contract};
 use super::http_faults::{Answer, FaultServer};
 use super::*;
 
+#[expect(dead_code, reason = "stopping and starting it is for the tests of the worker")]
 #[path = "../../../tests/kafka/support/s3.rs"]
 mod server;
 use self::server::S3Server;

@@ -70,7 +70,7 @@ async fn told(store: &Store) -> String {
         writeln!(told, "{error}\n{error:?}").expect("text grows");
     };
     add(store.create("claim", Bytes::from_static(b"mine")).await.err());
-    add(store.replace("claim", Bytes::from_static(b"mine")).await.err());
+    add(store.replace("claim", Bytes::from_static(b"mine"), &Version(Some("\"1\"".to_owned()))).await.err());
     add(store.get("claim").await.err());
     add(store.head("claim").await.err());
     add(store.list("claims").await.err());
