@@ -316,14 +316,12 @@ impl Partition {
         }
         match self.act(desk, reader) {
             Ok(stepped) => {
-                self.later = None;
-                if !matches!(stepped, Stepped::On) {
-                    self.failures = 0;
-                }
+                (self.later, self.failures) = (None, 0);
                 Ok(stepped)
             }
             Err(Stuck::Later(reason)) => {
-                self.wait(&reason);
+                // Beyond the deadline the chain would have to be read again before each try.
+                self.wait(&reason, desk.put_deadline / 4);
                 Ok(Stepped::Waiting)
             }
             Err(Stuck::Refused(reason)) => Err(reason),
@@ -335,10 +333,9 @@ impl Partition {
         self.failures > 0
     }
 
-    fn wait(&mut self, reason: &str) {
-        const FIRST: Duration = Duration::from_millis(200);
-        const LONGEST: Duration = Duration::from_secs(10);
-        let pause = (FIRST * 2_u32.saturating_pow(self.failures.min(10))).min(LONGEST);
+    fn wait(&mut self, reason: &str, longest: Duration) {
+        const FIRST: Duration = Duration::from_millis(100);
+        let pause = (FIRST * 2_u32.saturating_pow(self.failures.min(10))).min(longest);
         self.failures = self.failures.saturating_add(1);
         self.later = Some(Instant::now() + pause);
         tracing::warn!(partition = self.place.partition, again_in = ?pause, "the archive does not get on: {reason}");

@@ -69,8 +69,8 @@ pub(crate) struct Rules {
 
 #[derive(Debug, Clone)]
 enum State {
-    /// Nothing is known. The claim that this archiver put last, if nobody knows what became of it.
-    Lost(Option<Claim>),
+    /// Nothing is known but what this archiver had in hand.
+    Lost(Option<Kept>),
     /// The claim's files are made.
     Finish(Work),
     /// All files exist.
@@ -79,6 +79,17 @@ enum State {
     Gather { from: i64, watermark: Option<i64> },
     /// A claim is to be put.
     Claim(Claim),
+}
+
+/// What is left of the work on a claim when the chain must be read again: it counts if that claim is still the last
+/// one, because none of its files can have been removed then.
+#[derive(Debug, Clone)]
+struct Kept {
+    claim: Claim,
+    /// Whether its rows are at hand.
+    rows: bool,
+    /// All files before this one are there.
+    file: usize,
 }
 
 /// A claim whose files are made.
@@ -156,7 +167,7 @@ impl Chain {
     /// Whether the rows that this archiver proposed last, or read back, may still be wanted.
     pub(crate) fn wants_rows(&self) -> bool {
         match &self.state {
-            State::Lost(mine) => mine.is_some(),
+            State::Lost(kept) => kept.as_ref().is_some_and(|kept| kept.rows),
             State::Finish(work) => work.rows,
             State::Claim(_) => true,
             State::Commit(_) | State::Gather { .. } => false,
@@ -174,26 +185,28 @@ impl Chain {
 
     /// After [`Action::FindLast`]; `read_at` is a time before the chain was read.
     pub(crate) fn found(&mut self, last: Option<Claim>, read_at: Millis) {
-        let State::Lost(mine) = &self.state else { return };
+        let State::Lost(kept) = &self.state else { return };
         self.state = match last {
             None => State::Gather { from: 0, watermark: None },
             Some(claim) if !self.rules.finish_last => State::Gather { from: claim.end, watermark: claim.watermark },
             Some(claim) => {
                 // The same range becomes the same rows, whoever claimed it.
-                let rows = mine.as_ref().is_some_and(|mine| mine.promises_the_same(&claim));
-                begin(Work { claim, read_at, rows, fresh: false, file: 0, step: Step::Inspect })
+                let kept = kept.as_ref().filter(|kept| kept.claim.promises_the_same(&claim));
+                let (rows, file) = kept.map_or((false, 0), |kept| (kept.rows, kept.file));
+                begin(Work { claim, read_at, rows, fresh: false, file, step: Step::Inspect })
             }
         };
     }
 
     /// The driver could not look, or what it found cannot be gone on from: look again.
     pub(crate) fn start_over(&mut self) {
-        let mine = match std::mem::replace(&mut self.state, State::Lost(None)) {
-            State::Lost(mine) => mine,
-            State::Claim(claim) | State::Finish(Work { claim, rows: true, .. }) => Some(claim),
-            State::Finish(_) | State::Commit(_) | State::Gather { .. } => None,
+        let kept = match std::mem::replace(&mut self.state, State::Lost(None)) {
+            State::Lost(kept) => kept,
+            State::Claim(claim) => Some(Kept { claim, rows: true, file: 0 }),
+            State::Finish(Work { claim, rows, file, .. }) => Some(Kept { claim, rows, file }),
+            State::Commit(_) | State::Gather { .. } => None,
         };
-        self.state = State::Lost(mine);
+        self.state = State::Lost(kept);
     }
 
     /// After [`Action::Inspect`].
@@ -228,7 +241,7 @@ impl Chain {
         let State::Claim(claim) = self.state.clone() else { return };
         self.state = match result {
             Put::Done => begin(Work { claim, read_at, rows: true, fresh: true, file: 0, step: Step::Create }),
-            Put::Exists | Put::Unknown => State::Lost(Some(claim)),
+            Put::Exists | Put::Unknown => State::Lost(Some(Kept { claim, rows: true, file: 0 })),
         };
     }
 

@@ -22,6 +22,8 @@ enum Off {
     Claims,
     FinishLast,
     Deadline,
+    /// Retention spares the last claim's files only, and not those of a claim that was the last one recently.
+    Followed,
 }
 
 /// A small generator of random numbers (splitmix64): a seed names a run.
@@ -174,7 +176,8 @@ impl World {
     /// the last one so recently: whoever has read the chain since then may still make its files.
     fn retain(&mut self, hour: i64) {
         let of_hour = |path: &str| path.starts_with(&format!("{hour}/"));
-        let followed = self.claimed_at.iter().skip(1).map(|(_, at)| self.now - at >= 2 * DEADLINE);
+        let spared = if self.off == Off::Followed { 0 } else { 2 * DEADLINE };
+        let followed = self.claimed_at.iter().skip(1).map(|(_, at)| self.now - at >= spared);
         let followed = followed.chain([false]);
         let mut recent = self.claims.values().zip(followed).filter(|(_, followed)| !followed).map(|(claim, _)| claim);
         let kept = recent.any(|claim| claim.files.iter().any(|file| of_hour(&file.path)));
@@ -415,7 +418,8 @@ fn run(seed: u64, off: Off) -> Result<(), String> {
     world.check_end().map_err(|fault| format!("seed {seed}: {fault}"))
 }
 
-const SEEDS: u64 = 20_000;
+/// Runs of one search; a rule that is switched off is found sooner.
+const SEEDS: u64 = 6_000;
 
 #[test]
 fn no_interleaving_shows_a_row_twice_or_loses_one() {
@@ -429,7 +433,7 @@ fn each_rule_that_is_switched_off_is_missed() {
     for (off, word) in
         [(Off::PutIfAbsent, "twice"), (Off::Claims, "twice"), (Off::FinishLast, "missing"), (Off::Deadline, "is back")]
     {
-        let faults = (0..SEEDS).filter_map(|seed| run(seed, off).err());
+        let faults = (0..8 * SEEDS).filter_map(|seed| run(seed, off).err());
         let found = faults.into_iter().find(|fault| fault.contains(word));
         assert!(found.is_some(), "{off:?} switched off: no run found a row {word}");
     }
