@@ -8,6 +8,7 @@
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -110,6 +111,15 @@ pub enum Command {
     /// Look after an archive.
     #[command(subcommand)]
     Archive(ArchiveCommand),
+    /// Write the files of each complete hour as few large ones, into a tree of its own.
+    ///
+    /// Takes in what no earlier run has taken in, so late files follow in the next one. No broker is needed. Originals
+    /// stay, unless --remove-originals says from which age on those go whose whole hour is compacted.
+    #[command(after_help = concat!(
+        "Example:\n  moodstream compact --archive s3://bucket/moods --to s3://bucket/moods-large --remove-originals 90d\n\n",
+        "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."
+    ))]
+    Compact(CompactArgs),
     /// Measure on a real broker: the whole pipeline against the model alone, or a part.
     ///
     /// Without a subcommand: baseline, pipeline, baseline, in one run. The baseline is ONNX Runtime alone on the
@@ -279,6 +289,20 @@ pub enum ArchiveCommand {
         "Exit codes: 0 it is sound, or was mended, 1 it is not, 2 wrong use or configuration."
     ))]
     Verify(ArchiveVerifyArgs),
+}
+
+/// Options of `compact`.
+#[derive(Debug, Args)]
+pub struct CompactArgs {
+    /// Where the large files go: a folder or a URL of their own.
+    #[arg(long, value_name = "URL")]
+    pub to: String,
+    /// Remove the originals of hours that ended longer ago than this, such as 90d.
+    #[arg(long, value_name = "AGE", value_parser = humantime::parse_duration)]
+    pub remove_originals: Option<Duration>,
+    /// Where the archive is (archive.url).
+    #[arg(long, value_name = "URL")]
+    pub archive: Option<String>,
 }
 
 /// Options of `archive verify`.
@@ -503,6 +527,7 @@ impl Cli {
                 worker.settings().into_iter().chain(own).collect()
             }
             Command::Check(CheckArgs { worker, .. }) => worker.settings(),
+            Command::Compact(CompactArgs { archive, .. }) => vec![("archive.url", archive.clone())],
             Command::Archive(ArchiveCommand::Verify(args)) => vec![
                 ("worker.role", Some("archive".to_owned())),
                 ("archive.url", args.archive.clone()),

@@ -13,6 +13,8 @@ pub(crate) const POSTS: &str = "posts";
 pub(crate) const IDENTITY: &str = "_state/archive.json";
 /// Files on their way to their names, on local disks.
 pub(crate) const STAGING: &str = "_state/staging";
+/// Claims, by topic id and partition.
+pub(crate) const CLAIMS: &str = "_state/claims";
 /// Complete hours.
 pub(crate) const HOURS: &str = "_state/hours";
 /// Hours that retention has removed.
@@ -32,7 +34,7 @@ pub(crate) struct Place {
 impl Place {
     /// The folder of the partition's claims.
     pub(crate) fn claims(&self) -> String {
-        format!("_state/claims/{}/{}", self.topic_id, self.partition)
+        format!("{CLAIMS}/{}/{}", self.topic_id, self.partition)
     }
 
     /// The claim that begins at this offset.

@@ -14,6 +14,9 @@ pub(crate) mod archiver;
 mod buffer;
 pub(crate) mod claim;
 pub(crate) mod columns;
+pub(crate) mod compact;
+#[cfg(test)]
+mod compact_tests;
 mod encode;
 pub(crate) mod footer;
 pub(crate) mod hour;
@@ -36,6 +39,8 @@ pub(crate) mod store;
 pub(crate) mod verify;
 
 pub(crate) use archiver::{ArchiveError, Running as Archiver, Setup, verify_setup};
+pub(crate) use compact::{Compactor, Done as Compacted};
+pub(crate) use store::Store;
 pub(crate) use verify::Report;
 
 /// Holds an archive, its topic and its group against each other; see [`verify`].

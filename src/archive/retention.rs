@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::claim::Claim;
 use super::hour::Hour;
-use super::layout::{EXPIRED, POSTS};
+use super::layout::{CLAIMS, EXPIRED, POSTS};
 use super::partition::{Desk, Stuck, millis};
-use super::store::Meta;
+use super::store::{Meta, Store, StoreError};
 
 /// Clocks of stores and machines differ by less than this.
 const SKEW: i64 = 60_000;
@@ -57,6 +58,7 @@ impl Retention {
     }
 
     fn remove(&self, desk: &Desk, now: i64) -> Result<(), Stuck> {
+        let is_young = |file: &Meta| now - file.modified_ms < self.young;
         let mut wanted = None;
         for date in desk.wait(desk.store.folders(POSTS))? {
             for folder in desk.wait(desk.store.folders(&date))? {
@@ -65,43 +67,51 @@ impl Retention {
                 let files = desk.wait(desk.store.list(&folder))?;
                 let wanted = match &mut wanted {
                     Some(wanted) => wanted,
-                    none => none.insert(self.still_wanted(desk, now)?),
+                    none => none.insert(desk.wait(still_wanted(&desk.store, is_young))?),
                 };
-                if files.is_empty() || files.iter().any(|file| self.is_young(file, now) || wanted.contains(&file.path))
-                {
+                if files.is_empty() || files.iter().any(|file| is_young(file) || wanted.contains(&file.path)) {
                     continue;
                 }
-                let note = format!("{EXPIRED}/{hour}.json");
-                let json = format!("{{\"hour\":\"{hour}\",\"at\":{}}}\n", Timestamp::now().as_millisecond());
-                desk.wait(desk.store.create(&note, json.into()))?;
-                for file in &files {
-                    desk.wait(desk.store.delete(&file.path))?;
-                }
+                desk.wait(expire(&desk.store, hour, &files))?;
                 desk.metrics.archive.hours_expired.inc();
                 tracing::info!(%hour, files = files.len(), "the hour has expired and was removed");
             }
         }
         Ok(())
     }
+}
 
-    fn is_young(&self, file: &Meta, now: i64) -> bool {
-        now - file.modified_ms < self.young
+/// Notes that an hour has expired, and removes its files.
+pub(crate) async fn expire(store: &Store, hour: Hour, files: &[Meta]) -> Result<(), StoreError> {
+    let note = format!("{EXPIRED}/{hour}.json");
+    let json = format!("{{\"hour\":\"{hour}\",\"at\":{}}}\n", Timestamp::now().as_millisecond());
+    store.create(&note, json.into()).await?;
+    for file in files {
+        store.delete(&file.path).await?;
     }
+    Ok(())
+}
 
-    /// Files of claims that are the last of their partition, or were so recently.
-    fn still_wanted(&self, desk: &Desk, now: i64) -> Result<BTreeSet<String>, Stuck> {
-        let mut wanted = BTreeSet::new();
-        for number in 0..desk.topic.partitions()? {
-            let mut claims = desk.wait(desk.store.list(&desk.place(number).claims()))?;
-            claims.sort_by(|one, other| one.path.cmp(&other.path));
-            let recent = recent(&claims, |claim| self.is_young(claim, now));
-            for claim in &claims[recent..] {
-                let claim = desk.read_claim(&claim.path)?;
+/// Files of claims that are the last of their partition, or were so until recently.
+pub(crate) async fn still_wanted(
+    store: &Store,
+    is_young: impl Fn(&Meta) -> bool,
+) -> Result<BTreeSet<String>, StoreError> {
+    let mut wanted = BTreeSet::new();
+    for topic in store.folders(CLAIMS).await? {
+        for partition in store.folders(&topic).await? {
+            let claims = store.list(&partition).await?;
+            for found in &claims[recent(&claims, &is_young)..] {
+                let json = store.get(&found.path).await?.unwrap_or_default();
+                let claim: Claim = serde_json::from_slice(&json).map_err(|error| StoreError::Refused {
+                    key: found.path.clone(),
+                    reason: format!("the claim cannot be read ({error}); restore it, claims are never changed"),
+                })?;
                 wanted.extend(claim.files.into_iter().map(|promise| promise.path));
             }
         }
-        Ok(wanted)
     }
+    Ok(wanted)
 }
 
 /// The first claim of a chain that is the last one, or was until recently: the one before the first young one.

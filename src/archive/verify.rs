@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::claim::{Claim, Promise};
 use super::hours;
-use super::layout::{EXPIRED, POSTS, Place};
+use super::layout::{CLAIMS, EXPIRED, POSTS, Place};
 use super::partition::{Desk, Partition, Stuck};
 use super::protocol::FileState;
 use crate::kafka::Hint;
@@ -96,7 +96,7 @@ pub(crate) fn verify(desk: &Desk, repair: bool, mut progress: impl FnMut(u64)) -
     let expired: BTreeSet<_> =
         desk.wait(desk.store.list(EXPIRED))?.iter().filter_map(|found| hours::hour_of(&found.path)).collect();
     report.complete_hours = desk.wait(desk.store.list(super::layout::HOURS))?.len() as u64;
-    for folder in desk.wait(desk.store.folders("_state/claims"))? {
+    for folder in desk.wait(desk.store.folders(CLAIMS))? {
         for partition in desk.wait(desk.store.folders(&folder))? {
             let Some((topic_id, number)) = split(&partition) else { continue };
             let place = Place { topic: desk.topic.topic.clone(), topic_id, partition: number };

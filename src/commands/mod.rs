@@ -3,6 +3,7 @@
 mod archive;
 mod bench;
 mod check;
+mod compact;
 mod demo;
 mod label;
 mod model;
@@ -25,6 +26,7 @@ pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Archive(ArchiveCommand::Verify(args)) => archive::verify(args, for_a_cluster(cli)?),
         Command::Bench(command) => bench::run(command, for_a_cluster(cli)?),
+        Command::Compact(args) => compact::run(args, &cli.load_config()?),
         Command::Check(args) => check::run(cli, args),
         Command::Model(ModelCommand::Verify { .. }) => model::verify(&cli.load_config()?),
         Command::Demo(args) => demo::run(&cli.load_config()?, args.out.clone()),
