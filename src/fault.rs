@@ -43,10 +43,10 @@ mod armed {
     }
 
     pub(super) fn pass(name: &str) {
-        if is_here(&CRASH_AT, &PASSES, name) {
+        if is_here(CRASH_AT.as_ref(), &PASSES, name) {
             std::process::abort();
         }
-        if is_here(&STOP_AT, &STOP_PASSES, name) {
+        if is_here(STOP_AT.as_ref(), &STOP_PASSES, name) {
             // It returns when the process goes on.
             let _ = signal_hook::low_level::raise(signal_hook::consts::SIGSTOP);
         }
@@ -58,8 +58,8 @@ mod armed {
         Some((point.to_owned(), pass.parse().ok()?))
     }
 
-    fn is_here(place: &Option<(String, u64)>, passes: &AtomicU64, name: &str) -> bool {
-        let here = place.as_ref().filter(|(point, _)| point == name);
+    fn is_here(place: Option<&(String, u64)>, passes: &AtomicU64, name: &str) -> bool {
+        let here = place.filter(|(point, _)| point == name);
         here.is_some_and(|(_, wanted)| passes.fetch_add(1, Ordering::Relaxed) + 1 == *wanted)
     }
 }

@@ -4,7 +4,7 @@
 //! partition. While the store is down it reads until its memory is used up, then pauses, and polls on. It never
 //! stops labelling: what fails here is told loudly, and tried again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -136,7 +136,9 @@ impl Archiver {
         let mut session = Session::new(self, &desk, &reader);
         let ended = session.serve();
         let metrics = &desk.metrics.archive;
-        (metrics.open_files.set(0), metrics.memory_bytes.set(0), metrics.lag_seconds.clear());
+        metrics.open_files.set(0);
+        metrics.memory_bytes.set(0);
+        metrics.lag_seconds.clear();
         drop(session);
         let leave = ended.is_ok() && config.worker.leave_group;
         reader.close(leave, config.worker.shutdown_timeout.0);
@@ -383,10 +385,10 @@ impl<'a> Session<'a> {
                 }
                 Some(Ok(Polled::End(number))) => {
                     let Some(partition) = self.partitions.get_mut(&number) else { continue };
-                    if let Some(end) = partition.draining.take() {
-                        if partition.is_gathering(self.desk) {
-                            partition.close(self.desk, end.max(partition.open.next), Close::Idle, now());
-                        }
+                    if let Some(end) = partition.draining.take()
+                        && partition.is_gathering(self.desk)
+                    {
+                        partition.close(self.desk, end.max(partition.open.next), Close::Idle, now());
                     }
                 }
                 Some(Err(error)) if error.is_out_of_range() => {
@@ -411,8 +413,8 @@ impl<'a> Session<'a> {
     fn tick(&mut self) -> Result<(), ArchiveError> {
         let now = now();
         self.tell();
-        let own = self.partitions.values().map(|partition| (partition.place.partition, partition.open.next));
-        let wanted = self.hours.tick(self.desk, own.collect(), now).map_err(ArchiveError::Refused)?;
+        let own: BTreeSet<i32> = self.partitions.keys().copied().collect();
+        let wanted = self.hours.tick(self.desk, &own, now).map_err(ArchiveError::Refused)?;
         for number in wanted {
             if let Some(partition) = self.partitions.get_mut(&number)
                 && partition.open.is_empty()

@@ -340,7 +340,8 @@ fn merge(files: &[(String, Bytes)]) -> Result<Vec<u8>, CompactError> {
     }
     for KeyValue { key, value } in about {
         // Of one segment, and of one file.
-        if !["partition", "start", "end", "rows"].iter().any(|name| key == format!("moodstream.{name}")) {
+        let own = ["archive_id", "topic", "topic_id", "partition", "start", "end", "rows"];
+        if !own.iter().any(|name| key == format!("moodstream.{name}")) {
             writer.append_key_value_metadata(KeyValue::new(key, value));
         }
     }

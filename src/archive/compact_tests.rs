@@ -87,7 +87,9 @@ async fn files_of_an_hour_become_one_for_each_model_with_the_same_rows_in_order(
     add(&from, 1000, &samples(0..300)).await;
     add(&from, 2000, &[Sample::skipped(300, 11), Sample::skipped(301, 11)]).await;
     let mut other = samples(900..910);
-    other.iter_mut().for_each(|sample| sample.model_hash = "00ff00ff".repeat(8));
+    for sample in &mut other {
+        sample.model_hash = "00ff00ff".repeat(8);
+    }
     add(&from, 3000, &other).await;
     let compactor = Compactor::open(from.clone(), to.clone()).await.expect("opened");
     let done = compactor.run(|_, _| ()).await.expect("compacted");

@@ -93,14 +93,14 @@ impl Hours {
         }
     }
 
-    /// Declares what is complete, once in a while. `own` are the archiver's partitions and how far each is read;
+    /// Declares what is complete, once in a while. `own` are the archiver's partitions;
     /// returns those that must be archived up to their end for an hour to be complete.
-    pub(crate) fn tick(&mut self, desk: &Desk, own: BTreeMap<i32, i64>, now: i64) -> Result<Vec<i32>, String> {
+    pub(crate) fn tick(&mut self, desk: &Desk, own: &BTreeSet<i32>, now: i64) -> Result<Vec<i32>, String> {
         if self.tried.is_some_and(|tried| tried.elapsed() < self.interval) {
             return Ok(Vec::new());
         }
         self.tried = Some(Instant::now());
-        match self.try_all(desk, &own, now) {
+        match self.try_all(desk, own, now) {
             Ok(wanted) => Ok(wanted),
             Err(Stuck::Later(reason)) => {
                 tracing::warn!("hours cannot be declared complete yet: {reason}");
@@ -110,7 +110,7 @@ impl Hours {
         }
     }
 
-    fn try_all(&mut self, desk: &Desk, own: &BTreeMap<i32, i64>, now: i64) -> Result<Vec<i32>, Stuck> {
+    fn try_all(&mut self, desk: &Desk, own: &BTreeSet<i32>, now: i64) -> Result<Vec<i32>, Stuck> {
         if self.open.is_none() {
             self.look(desk)?;
         }
@@ -141,7 +141,7 @@ impl Hours {
                     continue;
                 }
                 passed = false;
-                if own.contains_key(number) && quiet.is_behind(*number) {
+                if own.contains(number) && quiet.is_behind(*number) {
                     wanted.insert(*number);
                 }
             }
@@ -272,18 +272,17 @@ impl Quiet {
         if !inputs {
             return Ok(false);
         }
-        let rest = match self.partitions.get(&number) {
-            Some(known) => *known,
-            None => {
-                let held = desk.topic.held(number)?;
-                let end = last.map_or(0, |claim| claim.end);
-                if end < held.stable {
-                    Rest::Behind
-                } else if desk.topic.is_settled(number, held)? {
-                    Rest::Archived
-                } else {
-                    Rest::Open
-                }
+        let rest = if let Some(known) = self.partitions.get(&number) {
+            *known
+        } else {
+            let held = desk.topic.held(number)?;
+            let end = last.map_or(0, |claim| claim.end);
+            if end < held.stable {
+                Rest::Behind
+            } else if desk.topic.is_settled(number, held)? {
+                Rest::Archived
+            } else {
+                Rest::Open
             }
         };
         self.partitions.insert(number, rest);

@@ -14,7 +14,7 @@ use super::hour::Hour;
 use super::identity::Identity;
 use super::layout::{DataName, Place};
 use super::protocol::{Action, Chain, FileState, Put, Rules};
-use super::rows::{NotEncoded, RowPolicy};
+use super::rows::{NotEncoded, RowPolicy, Rows};
 use super::segment::{Close, Closing, Content, Owner, Segment, Taken};
 use super::store::{Created, Meta, Store, StoreError, Version};
 use crate::fault;
@@ -100,7 +100,7 @@ impl Desk {
                     wanted = meta.size;
                     continue;
                 }
-                tail.iter().filter(|byte| **byte == b'\n').count() as u64 == promise.rows
+                memchr::memchr_iter(b'\n', &tail).count() as u64 == promise.rows
             } else {
                 match Footer::read(&tail) {
                     Err(NoFooter::Short { needed }) if (tail.len() as u64) < meta.size => {
@@ -619,7 +619,7 @@ fn told(put: Result<Created, StoreError>) -> Result<Put, Stuck> {
 /// A promised file of which the topic holds no row any more.
 fn empty_content(promise: &Promise, policy: &RowPolicy) -> Content {
     match DataName::parse(&promise.path) {
-        Some(name) => Content::Rows(name.hour, super::rows::Rows::new(policy.clone())),
+        Some(name) => Content::Rows(name.hour, Box::new(Rows::new(policy.clone()))),
         None => Content::Bytes(Vec::new()),
     }
 }

@@ -121,11 +121,12 @@ fn recent(claims: &[Meta], is_young: impl Fn(&Meta) -> bool) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::store::Version;
     use super::*;
 
     #[test]
     fn a_claim_is_spared_until_the_one_after_it_is_old() {
-        let claim = |modified_ms| Meta { path: String::new(), size: 0, modified_ms, version: Default::default() };
+        let claim = |modified_ms| Meta { path: String::new(), size: 0, modified_ms, version: Version::default() };
         let chain = [claim(1), claim(2), claim(50), claim(51)];
         let recent = |young_from| recent(&chain, |claim| claim.modified_ms >= young_from);
         assert_eq!(recent(100), 3, "the last one always");

@@ -331,14 +331,15 @@ fn a_full_row_group_is_encoded_and_another_begun() {
         post.event_time_ms = TIME + total - offset;
         rows.push(&post, Some((0, offset))).expect("fits");
     }
-    assert_eq!(rows.len() as i64, total);
+    assert_eq!(i64::try_from(rows.len()), Ok(total));
     let table = table(&rows.finish(&footer()).expect("a file"));
-    let groups: Vec<i64> = table.metadata.row_groups().iter().map(|group| group.num_rows()).collect();
-    assert_eq!(groups, [GROUP_ROWS as i64, 10]);
+    let groups: Vec<i64> =
+        table.metadata.row_groups().iter().map(parquet::file::metadata::RowGroupMetaData::num_rows).collect();
+    assert_eq!(groups, [i64::try_from(GROUP_ROWS).expect("few"), 10]);
     let offsets: Vec<i64> = table.rows.iter().map(|row| row["output_offset"].as_i64().expect("an offset")).collect();
     let (first, second) = offsets.split_at(GROUP_ROWS);
     assert!(first.is_sorted_by(|a, b| a > b) && second.is_sorted_by(|a, b| a > b));
-    assert_eq!((first[0], second[0]), (GROUP_ROWS as i64 - 1, total - 1));
+    assert_eq!((first[0], second[0]), (i64::try_from(GROUP_ROWS).expect("few") - 1, total - 1));
 }
 
 #[test]
@@ -408,7 +409,8 @@ fn memory_is_what_the_rows_hold() {
     let mut least = 0;
     for (offset, noise) in (0..).zip(noise) {
         // Nothing that could be compressed away.
-        let text: String = (0..20).map(|part: u32| format!("{:015x}", noise.rotate_left(part * 3) >> 4)).collect();
+        let text =
+            (0..20).map(|part: u32| format!("{:015x}", noise.rotate_left(part * 3) >> 4)).collect::<Vec<_>>().concat();
         least += text.len() + post.id.len() + 24 + 12 + 11 * 4 + 6 * 8 + 3 * 4 + 8 * 4 + 6 * 4;
         post.text = Some(text.into());
         post.source.offset = Some(offset);

@@ -44,7 +44,11 @@ impl Sample {
             lang: Some("en".to_owned()),
             author_id: Some(format!("author-{}", offset % 7)),
             extra: Map::new(),
-            scores: Some((0..labels).map(|label| ((offset as usize * 31 + label * 7) % 100) as f32 / 100.0).collect()),
+            scores: Some(
+                (0..labels)
+                    .map(|label| ((offset.unsigned_abs() * 31 + label as u64 * 7) % 100) as f32 / 100.0)
+                    .collect(),
+            ),
             labels: (0..labels).map(|label| format!("label-{label}")).collect(),
             thresholds: vec![0.5; labels],
             model_id: "model-1".to_owned(),

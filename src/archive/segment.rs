@@ -87,7 +87,7 @@ struct Reject<'a> {
 
 /// What becomes a promised file.
 pub(crate) enum Content {
-    Rows(Hour, Rows),
+    Rows(Hour, Box<Rows>),
     Bytes(Vec<u8>),
 }
 
@@ -227,7 +227,7 @@ impl Segment {
         for ((hour, mark), Bucket { model_hash, rows }) in self.buckets {
             let path = place.data(hour, self.start, end, &mark);
             let promise = Promise { path, rows: rows.len() as u64, model: model_hash };
-            files.push((promise, Content::Rows(hour, rows)));
+            files.push((promise, Content::Rows(hour, Box::new(rows))));
         }
         if self.rejected > 0 {
             let path = place.rejects(self.start, end);

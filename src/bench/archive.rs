@@ -167,11 +167,11 @@ async fn run(rig: &Rig, url: &Path, count: u64) -> anyhow::Result<Archived> {
     };
     let (cpu, started) = (processor_seconds()?, Instant::now());
     let archiver = Archiver::start(setup).context("no thread can be started")?;
-    let archived = &metrics.archive;
+    let counted = &metrics.archive;
     let (mut last, mut moved) = (0, Instant::now());
-    while archived.rows.get() < count {
+    while counted.rows.get() < count {
         tokio::time::sleep(Duration::from_millis(10)).await;
-        let now = archived.rows.get() + u64::try_from(archived.memory_bytes.get()).unwrap_or(0);
+        let now = counted.rows.get() + u64::try_from(counted.memory_bytes.get()).unwrap_or(0);
         if now != last {
             (last, moved) = (now, Instant::now());
         } else if moved.elapsed() > PATIENCE {
@@ -183,7 +183,7 @@ async fn run(rig: &Rig, url: &Path, count: u64) -> anyhow::Result<Archived> {
     if !archiver.stop(Instant::now() + PATIENCE).await {
         bail!("the archiver did not stop");
     }
-    Ok(Archived { rows: archived.rows.get(), seconds, cpu_seconds, bytes: archived.bytes.get() })
+    Ok(Archived { rows: counted.rows.get(), seconds, cpu_seconds, bytes: counted.bytes.get() })
 }
 
 /// What the Python program prints.

@@ -1,5 +1,6 @@
 //! `moodstream archive verify`.
 
+use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -56,22 +57,24 @@ pub(super) fn verify(args: &ArchiveVerifyArgs, config: Config) -> anyhow::Result
 }
 
 fn text(report: &Report) -> String {
-    let mut text = String::new();
-    for finding in &report.findings {
-        text.push_str(&format!("{finding}\n"));
-    }
     let Report { partitions, claims, holes, files, rows, expired, complete_hours, to_archive, findings } = report;
     let open = findings.iter().filter(|finding| !finding.mended).count();
-    text.push_str(&format!(
-        "{partitions} partitions, {claims} claims ({holes} holes), {files} files with {rows} rows, {expired} files expired, \
-         {complete_hours} hours complete; {to_archive} offsets of the topic not archived yet\n"
-    ));
-    text.push_str(&match (findings.len(), open) {
-        (0, _) => "sound: every promised file is there, and nothing else\n".to_owned(),
-        (found, 0) => format!("{found} findings, all mended\n"),
+    let mut text = String::new();
+    for finding in findings {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{finding}");
+    }
+    let verdict = match (findings.len(), open) {
+        (0, _) => "sound: every promised file is there, and nothing else".to_owned(),
+        (found, 0) => format!("{found} findings, all mended"),
         (found, open) => format!(
-            "{found} findings, {open} of them open; stop the archivers and run it with --repair to mend what can be mended\n"
+            "{found} findings, {open} of them open; stop the archivers and run it with --repair to mend what can be mended"
         ),
-    });
+    };
+    let _ = write!(
+        text,
+        "{partitions} partitions, {claims} claims ({holes} holes), {files} files with {rows} rows, {expired} files expired, \
+         {complete_hours} hours complete; {to_archive} offsets of the topic not archived yet\n{verdict}\n"
+    );
     text
 }

@@ -270,7 +270,9 @@ fn any_key() -> impl Strategy<Value = (String, [&'static str; 2])> {
             "log.level" => ["debug", "warn"],
             "admin.listen" => ["localhost:1", "localhost:2"],
             // Hashing needs a key file.
-            "privacy.text" | "privacy.author" => ["keep", "omit"],
+            "privacy.text" | "privacy.author" | "archive.text" => ["keep", "omit"],
+            "archive.memory" => ["200MiB", "300MiB"],
+            "archive.retention" => ["2h", "3h"],
             _ => match kind.expected().as_str() {
                 choices if choices.contains("_once") => ["exactly_once", "at_least_once"],
                 "true or false" => ["true", "false"],

@@ -199,10 +199,13 @@ impl Checks {
             "archive.url",
             "must be a folder or a URL such as s3://bucket/posts",
         );
-        let group = config.archive_group();
-        self.require(!group.contains('/'), "archive.group", "must not contain /");
         self.require(
-            group != config.kafka.group,
+            !archive.group.contains('/'),
+            "archive.group",
+            "must not contain /, which separates the parts of names",
+        );
+        self.require(
+            archive.group != config.kafka.group || archive.group.is_empty(),
             "archive.group",
             "must differ from kafka.group, or lanes and archivers would take each other's partitions",
         );
@@ -336,6 +339,15 @@ mod tests {
             ("breaker.threshold", "nan"),
             ("breaker.min_seen", "1001"),
             ("breaker.probe_interval", "0s"),
+            ("archive.url", " "),
+            ("archive.group", "a/b"),
+            ("archive.group", "moodstream"),
+            ("archive.idle", "10ms"),
+            ("archive.put_deadline", "5m"),
+            ("archive.segment_bytes", "0"),
+            ("archive.segment_bytes", "300MiB"),
+            ("archive.retention", "1m"),
+            ("archive.properties.aws_regoin_file", "x"),
             ("model.path", ""),
             ("admin.listen", "9464"),
             ("admin.listen", "localhost:99999"),
