@@ -88,6 +88,17 @@ pub enum ModelError {
         /// What the runtime said.
         reason: String,
     },
+    /// The GPU has too little memory for the model, or may not use more.
+    #[error(
+        "the model does not fit the memory of GPU {device}: {reason}; raise inference.gpu_memory if it is set, \
+         take fewer inference.sessions, or see who else uses the GPU (nvidia-smi)"
+    )]
+    DeviceMemory {
+        /// `inference.device`.
+        device: u32,
+        /// What the runtime said.
+        reason: String,
+    },
     /// The runtime failed on the model.
     #[error("{}: {reason}", file.display())]
     Runtime {

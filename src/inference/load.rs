@@ -74,7 +74,6 @@ pub fn load(model: &Model, inference: &Inference) -> Result<Loaded, ModelError> 
     let (environment, library) = library::environment(&inference.library, inference.provider)?;
     tracing::info!(path = %library.path.display(), version = library.version, "loaded ONNX Runtime");
 
-    let factory = SessionFactory::new(environment, Arc::clone(&bundle), inference);
     let (provider, overhead) = match inference.provider {
         Provider::Cpu => ("cpu", CPU_OVERHEAD),
         Provider::Cuda => ("cuda", GPU_OVERHEAD),
@@ -85,6 +84,7 @@ pub fn load(model: &Model, inference: &Inference) -> Result<Loaded, ModelError> 
         (0, Provider::Cuda) => 1,
         (sessions, _) => sessions,
     };
+    let factory = SessionFactory::new(environment, Arc::clone(&bundle), inference, sessions);
     let (runners, verification) = thread::scope(|scope| {
         // The other sessions are built while the first one proves the model.
         let others: Vec<_> = (1..sessions).map(|_| scope.spawn(|| factory.build())).collect();

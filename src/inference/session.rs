@@ -53,14 +53,15 @@ pub(super) struct SessionFactory {
 }
 
 impl SessionFactory {
-    /// A factory for sessions as configured.
-    pub(super) fn new(environment: Environment, bundle: Arc<Bundle>, inference: &Inference) -> Self {
+    /// A factory for so many sessions, as configured.
+    pub(super) fn new(environment: Environment, bundle: Arc<Bundle>, inference: &Inference, sessions: usize) -> Self {
         Self {
             environment,
             bundle,
             provider: inference.provider,
             device: inference.device,
-            gpu_memory: inference.gpu_memory.0,
+            // Each session has an arena of its own.
+            gpu_memory: inference.gpu_memory.0 / sessions.max(1),
         }
     }
 
@@ -71,10 +72,7 @@ impl SessionFactory {
     /// manifest says.
     pub(super) fn build(&self) -> Result<Runner, ModelError> {
         let runtime = |error: ort::Error| self.failed(error.message().to_owned());
-        let provider = |error: ort::Error| {
-            let reason = error.message().trim_end().to_owned();
-            ModelError::Provider { provider: "cuda", reason }
-        };
+        let provider = |error: ort::Error| refused(self.device, error.message());
         let session = match self.provider {
             Provider::Cpu => self
                 .options()
@@ -129,7 +127,9 @@ impl SessionFactory {
         match options()?.with_disable_cpu_fallback()?.commit_from_file(&file) {
             Err(error) if is_partly_on_the_processor(error.message()) => {
                 tracing::warn!(
-                    "some of the graph's nodes run on the processor, not on the GPU: its arithmetic of shapes, or more"
+                    precision = self.bundle.manifest.precision.name(),
+                    "some of the graph's nodes run on the processor, not on the GPU: its arithmetic of shapes, or \
+                     most of it where it is int8"
                 );
                 options()?.commit_from_file(&file)
             }
@@ -238,11 +238,26 @@ impl Runner {
     }
 }
 
+/// Why there is no session on the GPU.
+fn refused(device: u32, message: &str) -> ModelError {
+    let reason = message.trim_end().to_owned();
+    if is_lack_of_memory(&reason) {
+        return ModelError::DeviceMemory { device, reason };
+    }
+    ModelError::Provider { provider: "cuda", reason }
+}
+
+/// ONNX Runtime has no code for lack of memory. CUDA and cuBLAS word it each in its own way, the arena in two: where
+/// the GPU has no more, and where `inference.gpu_memory` allows no more.
+fn is_lack_of_memory(message: &str) -> bool {
+    let lower = message.to_ascii_lowercase();
+    let words = ["out of memory", "alloc_failed", "failed to allocate memory", "is smaller than requested bytes"];
+    words.iter().any(|words| lower.contains(words))
+}
+
 impl RunError {
-    /// ONNX Runtime has no code for lack of memory; CUDA and the arena word it differently.
     fn from_message(message: &str) -> Self {
-        let lower = message.to_ascii_lowercase();
-        if lower.contains("out of memory") || lower.contains("failed to allocate memory") {
+        if is_lack_of_memory(message) {
             Self::OutOfMemory(message.to_owned())
         } else {
             Self::Failed(message.to_owned())
@@ -326,11 +341,29 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_does_not_fit_the_gpu_is_told_from_a_gpu_that_cannot_be_had() {
+        let arena = "Exception during initialization: Available memory of 0 is smaller than requested bytes of 1536\n";
+        let message = refused(3, arena).to_string();
+        assert!(message.contains("GPU 3") && message.contains("inference.gpu_memory"), "{message}");
+        let message = refused(3, "libcuda.so.1: cannot open shared object file").to_string();
+        assert!(message.contains("cannot be had") && message.contains("make gpu"), "{message}");
+    }
+
+    #[test]
     fn running_out_of_memory_is_told_from_other_failures() {
         let error = RunError::from_message("CUDA failure 2: out of memory");
         assert!(matches!(error, RunError::OutOfMemory(_)));
-        let error = RunError::from_message("BFCArena: Failed to allocate memory for requested buffer");
-        assert!(matches!(error, RunError::OutOfMemory(_)));
+        // As ONNX Runtime 1.31.1 said it on an H200.
+        let running = "Non-zero status code returned while running BiasGelu node. Name:'BiasGelu_16' Status Message: ";
+        let arena =
+            "bfc_arena.cc:360 void* onnxruntime::BFCArena::AllocateRawInternal(size_t, bool, onnxruntime::Stream*) ";
+        for words in [
+            "Failed to allocate memory for requested buffer of size 3538944",
+            "Available memory of 23668480 is smaller than requested bytes of 59965440",
+        ] {
+            let error = RunError::from_message(&format!("{running}{arena}{words}\n"));
+            assert!(matches!(error, RunError::OutOfMemory(_)), "{error}");
+        }
         assert!(matches!(RunError::from_message("index out of bounds"), RunError::Failed(_)));
     }
 }
