@@ -1,11 +1,11 @@
-"""Completes a model bundle: bundle.py FOLDER [--check].
+"""Completes a model bundle: bundle.py FOLDER [--check | --hashes].
 
 Reads FOLDER's model.onnx, tokenizer.json, model.json and golden.jsonl; scores every golden text by
 itself; writes the scores into golden.jsonl and the sha256 of the files into model.json; prints the
 model hash. Everything else in the two JSON files is written by hand (see models/README.md).
 
 --check writes nothing: it fails when a hash differs, or a golden score by more than the bundle's
-tolerance.
+tolerance. --hashes keeps the golden scores, for a graph that must come near those of another.
 
     python3 -m pip install -r tools/model/requirements.txt
 """
@@ -99,16 +99,29 @@ def decimals(scores: np.ndarray) -> list[float]:
     return [float(str(score)) for score in scores]
 
 
+def write_hashes(manifest: dict, path: Path) -> None:
+    manifest["files"] = {name: sha256(path.parent / name) for name in HASHED}
+    path.write_bytes((json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description="complete a model bundle: golden scores and hashes")
     arguments.add_argument("folder", type=Path)
     arguments.add_argument("--check", action="store_true", help="compare, write nothing")
+    arguments.add_argument("--hashes", action="store_true", help="keep the golden scores, write the hashes")
     options = arguments.parse_args()
+    if options.check and options.hashes:
+        arguments.error("--check or --hashes, not both")
 
     folder: Path = options.folder
     manifest_path, golden_path = folder / "model.json", folder / "golden.jsonl"
     manifest = json.loads(manifest_path.read_text("utf-8"))
     require_complete(manifest, manifest_path)
+    if options.hashes:
+        require_unambiguous(folder / "tokenizer.json")
+        write_hashes(manifest, manifest_path)
+        print(f"model hash {model_hash(manifest, folder)}")
+        return
     golden = [json.loads(line) for line in golden_path.read_text("utf-8").splitlines()]
     model = Model(manifest, folder)
     scores = [model.scores(line["text"]) for line in golden]
@@ -130,8 +143,7 @@ def main() -> None:
             for line, one in zip(golden, scores)
         ]
         golden_path.write_bytes(("\n".join(lines) + "\n").encode())
-        manifest["files"] = {name: sha256(folder / name) for name in HASHED}
-        manifest_path.write_bytes((json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
+        write_hashes(manifest, manifest_path)
         counts = (np.array(scores) >= np.array(manifest["thresholds"], dtype=np.float32)).sum(axis=0)
         print(f"{len(golden)} golden texts; labels given:", dict(zip(manifest["labels"], counts.tolist())))
     print(f"model hash {model_hash(manifest, folder)}")
