@@ -3,6 +3,8 @@
 //! Speed is stated as a ratio taken in one run, since machines differ and drift.
 
 mod cpu;
+mod feeder;
+mod gpu;
 mod label;
 mod lane;
 mod latency;
@@ -13,11 +15,12 @@ mod python;
 mod rig;
 
 pub use cpu::CpuShares;
+pub use gpu::GpuUse;
 pub use label::{LabelFigures, label};
 pub use lane::{LaneFigures, lane};
 pub use latency::{LatencyFigures, latency};
 pub use machine::{Machine, ModelUsed};
 pub use memory::{MemoryFigures, memory};
-pub use pipeline::{PipelineFigures, pipeline};
+pub use pipeline::{Broker, PipelineFigures, pipeline};
 pub use python::Python;
 pub use rig::Posts;
