@@ -73,7 +73,7 @@ bench: build onnxruntime python-worker ## speed, latency and memory against a lo
 	@tools/bench.sh
 
 .PHONY: micro-bench
-micro-bench: ## criterion benchmarks of tokenize, micro-batch, decode, encode
+micro-bench: ## criterion benchmarks of tokenize, micro-batch, decode, encode, archive
 	$(CARGO) bench --locked --bench '*'
 
 .PHONY: python-worker
@@ -82,6 +82,23 @@ python-worker: .deps/python-worker/ready ## the environment of `moodstream bench
 .deps/python-worker/ready: tools/python-worker/requirements.txt
 	python3 -m venv .deps/python-worker
 	.deps/python-worker/bin/pip install --disable-pip-version-check --quiet -r $<
+	touch $@
+
+.PHONY: python-archiver
+python-archiver: .deps/python-archiver/ready ## the environment of `moodstream bench archive --against python`
+
+.deps/python-archiver/ready: tools/python-archiver/requirements.txt
+	python3 -m venv .deps/python-archiver
+	.deps/python-archiver/bin/pip install --disable-pip-version-check --quiet -r $<
+	touch $@
+
+.PHONY: readers
+readers: .deps/readers/ready ## DuckDB, Polars, pandas and pyarrow for the tests of the archive (SPARK=1: PySpark too, 450 MB)
+	$(if $(SPARK),.deps/readers/bin/pip install --disable-pip-version-check --quiet -r tools/readers/spark-requirements.txt)
+
+.deps/readers/ready: tools/readers/requirements.txt
+	python3 -m venv .deps/readers
+	.deps/readers/bin/pip install --disable-pip-version-check --quiet -r $<
 	touch $@
 
 .PHONY: fuzz

@@ -53,14 +53,15 @@ pub struct Settings {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Label a topic until stopped.
+    /// Label a topic until stopped, and archive the labelled posts.
     ///
     /// Reads posts from the input topics, labels each with the emotions it expresses, and publishes
     /// every one to the output topic exactly once; what cannot be read goes to the dead-letter topic
-    /// with the reason. Workers of one group share the partitions. SIGTERM or Ctrl-C finishes the
-    /// batches in hand; a second one ends at once.
+    /// with the reason. Beside it the output topic is archived in hourly Parquet files. Workers of one
+    /// group share the partitions. SIGTERM or Ctrl-C finishes the batches in hand; a second one ends at once.
     #[command(after_help = concat!(
-        "Example:\n  moodstream run --brokers kafka:9092 --topic posts --group moods --instance worker-0\n\n",
+        "Example:\n  moodstream run --brokers kafka:9092 --topic posts --group moods --instance worker-0\n",
+        "  moodstream run --brokers kafka:9092 --group moods --role archive --archive s3://bucket/moods\n\n",
         "Exit codes: 0 stopped as asked, 1 failed at work, 2 wrong use or configuration."
     ))]
     Run(RunArgs),
@@ -84,10 +85,12 @@ pub enum Command {
     /// Every line ends in exactly one place: labelled or skipped posts in the output, lines that cannot be labelled
     /// in the rejects with the reason and their bytes; lines that input.select leaves out and blank lines are
     /// counted. Order is kept. Inputs may be gzip or zstd, told by their contents; outputs are compressed when
-    /// their name ends in .gz or .zst. A file has its name only once it is whole.
+    /// their name ends in .gz or .zst. A folder (--out DIR/) gets the archive's Parquet files, one for each hour of the
+    /// posts, below DIR/posts. A file, or a folder's posts, has its name only once it is whole.
     #[command(after_help = concat!(
         "Example:\n  moodstream label posts-*.jsonl.gz --out labelled.jsonl.zst\n",
-        "  zstdcat archive.zst | moodstream label - --rejects rejects.jsonl | jq -c .labels\n\n",
+        "  zstdcat archive.zst | moodstream label - --rejects rejects.jsonl | jq -c .labels\n",
+        "  moodstream label posts.jsonl --out labelled/ && duckdb -c \"SELECT hour, avg(joy) FROM 'labelled/posts/*/*/*.parquet' GROUP BY hour\"\n\n",
         "Exit codes: 0 done, rejects or not, 1 failed at work, 2 wrong use or configuration."
     ))]
     Label(LabelArgs),
@@ -104,6 +107,9 @@ pub enum Command {
     /// Work with a model bundle.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Look after an archive.
+    #[command(subcommand)]
+    Archive(ArchiveCommand),
     /// Measure on a real broker: the whole pipeline against the model alone, or a part.
     ///
     /// Without a subcommand: baseline, pipeline, baseline, in one run. The baseline is ONNX Runtime alone on the
@@ -125,6 +131,12 @@ pub enum Command {
 /// Options of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
+    /// Part of the work: all, label or archive (worker.role).
+    #[arg(long, value_name = "ROLE", help_heading = "Settings, all with a key in the configuration")]
+    pub role: Option<String>,
+    /// Where the archive is, a folder or a URL such as s3://bucket/posts (archive.url).
+    #[arg(long, value_name = "URL", help_heading = "Settings, all with a key in the configuration")]
+    pub archive: Option<String>,
     /// Settings of a worker.
     #[command(flatten)]
     pub worker: WorkerFlags,
@@ -191,14 +203,15 @@ pub struct LabelArgs {
     /// Files of JSON lines, labelled one after the other; - reads standard input.
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-    /// File for the labelled posts; - is standard output, also when not given.
-    #[arg(long, value_name = "FILE")]
+    /// File for the labelled posts; - is standard output, also when not given. A folder that is there, or a name that
+    /// ends in /, gets hourly Parquet files.
+    #[arg(long, value_name = "FILE|DIR/")]
     pub out: Option<PathBuf>,
     /// File for the lines that cannot be labelled; when not given, and if there are any, one beside the output
-    /// (out.rejects.jsonl), or moodstream.rejects.jsonl here.
+    /// (out.rejects.jsonl) or the folder (DIR.rejects.jsonl), or moodstream.rejects.jsonl here.
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
-    /// Replace files that are there already.
+    /// Replace files that are there already; of a folder, all of its posts.
     #[arg(long)]
     pub overwrite: bool,
     /// Directory of the model (model.path).
@@ -253,6 +266,38 @@ pub enum ModelCommand {
     },
 }
 
+/// What to do with an archive.
+#[derive(Debug, Subcommand)]
+pub enum ArchiveCommand {
+    /// Hold claims, files, the topic and the group against each other.
+    ///
+    /// Says what is missing, torn, doubled or foreign. With --repair it removes files that no claim promises, makes
+    /// promised ones that are missing as far as the topic still holds their records, and sets the group back to
+    /// the claims; stop the archivers before.
+    #[command(after_help = concat!(
+        "Example:\n  moodstream archive verify --brokers kafka:9092 --group moods --archive s3://bucket/moods\n\n",
+        "Exit codes: 0 it is sound, or was mended, 1 it is not, 2 wrong use or configuration."
+    ))]
+    Verify(ArchiveVerifyArgs),
+}
+
+/// Options of `archive verify`.
+#[derive(Debug, Args)]
+pub struct ArchiveVerifyArgs {
+    /// Mend what can be mended.
+    #[arg(long)]
+    pub repair: bool,
+    /// Where the archive is (archive.url).
+    #[arg(long, value_name = "URL")]
+    pub archive: Option<String>,
+    /// Brokers, host:port separated by commas (kafka.brokers).
+    #[arg(long, value_name = "HOST:PORT")]
+    pub brokers: Option<String>,
+    /// The labelling group (kafka.group).
+    #[arg(long)]
+    pub group: Option<String>,
+}
+
 /// Options of `bench`.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
@@ -281,6 +326,9 @@ pub enum BenchCommand {
     /// Measure the time from producing a post to its committed label, at low load.
     #[command(after_help = concat!("Example:\n  moodstream bench latency posts.jsonl --rate 10 --seconds 120\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
     Latency(BenchLatencyArgs),
+    /// Measure the archiver: rows a second, and per second of processor time, also against Python.
+    #[command(after_help = concat!("Example:\n  moodstream bench archive posts.jsonl --records 500000 --against python\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
+    Archive(BenchArchiveArgs),
     /// Measure the peak resident memory on a large backlog.
     #[command(after_help = concat!("Example:\n  moodstream bench memory posts.jsonl --posts 1000000\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
     Memory(BenchMemoryArgs),
@@ -304,6 +352,26 @@ impl BenchCommon {
     fn settings(&self) -> Vec<(&'static str, Option<String>)> {
         vec![("kafka.brokers", self.brokers.clone()), ("model.path", self.model.clone())]
     }
+}
+
+/// Options of `bench archive`.
+#[derive(Debug, Args)]
+pub struct BenchArchiveArgs {
+    /// JSON lines with posts; texts seen before are left out.
+    #[arg(value_name = "FILE")]
+    pub input: PathBuf,
+    /// Records to archive.
+    #[arg(long, value_name = "N", default_value = "500000")]
+    pub records: NonZeroU64,
+    /// Let another archiver do the same, for comparison.
+    #[arg(long, value_enum)]
+    pub against: Option<Opponent>,
+    /// Interpreter of --against python; `make python-archiver` makes one.
+    #[arg(long, value_name = "FILE", default_value = ".deps/python-archiver/bin/python")]
+    pub python: PathBuf,
+    /// What every measurement takes.
+    #[command(flatten)]
+    pub common: BenchCommon,
 }
 
 /// Options of `bench label`.
@@ -415,6 +483,8 @@ pub enum SchemaOf {
     RejectedLine,
     /// The answer of `/status.json`.
     Status,
+    /// The columns of the archive's Parquet files, and what their footers say.
+    Archive,
 }
 
 impl Cli {
@@ -431,7 +501,17 @@ impl Cli {
     pub fn flags(&self) -> Vec<(String, String)> {
         let mut flags = self.settings.set.clone();
         let more: Vec<(&str, Option<String>)> = match &self.command {
-            Command::Run(RunArgs { worker }) | Command::Check(CheckArgs { worker, .. }) => worker.settings(),
+            Command::Run(RunArgs { role, archive, worker }) => {
+                let own = [("worker.role", role.clone()), ("archive.url", archive.clone())];
+                worker.settings().into_iter().chain(own).collect()
+            }
+            Command::Check(CheckArgs { worker, .. }) => worker.settings(),
+            Command::Archive(ArchiveCommand::Verify(args)) => vec![
+                ("worker.role", Some("archive".to_owned())),
+                ("archive.url", args.archive.clone()),
+                ("kafka.brokers", args.brokers.clone()),
+                ("kafka.group", args.group.clone()),
+            ],
             Command::Produce(ProduceArgs { brokers, .. }) => vec![("kafka.brokers", brokers.clone())],
             Command::Bench(bench) => bench.settings(),
             Command::Demo(DemoArgs { model, .. })
@@ -452,7 +532,8 @@ impl BenchArgs {
             None => self.pipeline.common.settings(),
             Some(BenchCommand::Label(BenchLabelArgs { model, .. })) => vec![("model.path", model.clone())],
             Some(
-                BenchCommand::Lane(BenchLaneArgs { common, .. })
+                BenchCommand::Archive(BenchArchiveArgs { common, .. })
+                | BenchCommand::Lane(BenchLaneArgs { common, .. })
                 | BenchCommand::Latency(BenchLatencyArgs { common, .. })
                 | BenchCommand::Memory(BenchMemoryArgs { common, .. }),
             ) => common.settings(),

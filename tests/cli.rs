@@ -168,7 +168,7 @@ fn model_verify_tells_the_figures_of_a_sound_model() {
 
 #[test]
 fn schemas_are_printed_as_committed() {
-    for name in ["config", "labelled-post", "rejected-line"] {
+    for name in ["config", "labelled-post", "rejected-line", "archive"] {
         let output = moodstream(&["schema", name]).output().expect("the program starts");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schemas/{name}.schema.json"));
         assert!(output.stdout == std::fs::read(path).expect("committed"), "{name}");

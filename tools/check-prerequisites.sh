@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Names what a clone needs and this machine lacks, one line each, with the command that installs it.
 #
-#   tools/check-prerequisites.sh                 Java, Maven and a browser may be missing: only a note
+#   tools/check-prerequisites.sh                 Java, Maven, a browser and Go may be missing: only a note
 #   tools/check-prerequisites.sh --real-broker   Java and Maven may not
 #   tools/check-prerequisites.sh --browser       a browser may not
+#   tools/check-prerequisites.sh --s3            Go may not
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-broker_tools=note browser=note
+broker_tools=note browser=note go=note
 for option in "$@"; do
   case "$option" in
     --real-broker) broker_tools=missing ;;
     --browser) browser=missing ;;
+    --s3) go=missing ;;
     *) echo "check-prerequisites.sh: unknown option '$option'" >&2 && exit 2 ;;
   esac
 done
@@ -58,5 +60,12 @@ has_browser() {
   return 1
 }
 has_browser || "$browser" "Chromium (or MOODSTREAM_BROWSER, its path)" "apt-get install chromium" "brew install --cask chromium" "status page's tests"
+
+# What tools/s3-server/go.mod asks for: "25" out of go version go1.25.3 linux/amd64.
+go_wanted=$(sed -n 's/^go 1\.\([0-9]*\).*/\1/p' tools/s3-server/go.mod)
+go_minor=$(GOTOOLCHAIN=local go version 2>/dev/null | sed -n 's/^go version go1\.\([0-9]*\).*/\1/p') || true
+if [ "${go_minor:-0}" -lt "$go_wanted" ]; then
+  "$go" "Go 1.$go_wanted or later (go)" "apt-get install golang-go, or from go.dev/dl where that is older" "brew install go" "tests on a real S3 server"
+fi
 
 if [ "$missing" -gt 0 ]; then exit 1; fi

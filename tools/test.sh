@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Runs the tests: all of them where Java and Maven are there, else all but the real-broker tests,
 # and then says so in its last line. MOODSTREAM_REQUIRE_KAFKA=1 makes their absence an error. Without a
-# Chromium the status page's tests are left out in the same way; MOODSTREAM_REQUIRE_BROWSER=1 insists.
+# Chromium the status page's tests are left out in the same way; MOODSTREAM_REQUIRE_BROWSER=1 insists;
+# without Go those on a real S3 server, and MOODSTREAM_REQUIRE_S3=1 insists; where they cannot be installed,
+# the test with other programs that read Parquet, and MOODSTREAM_REQUIRE_READERS=1 insists.
 # Arguments go to `cargo test`. The soak tests are `make soak`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -18,6 +20,21 @@ elif [ "${MOODSTREAM_REQUIRE_KAFKA-}" = 1 ]; then
 else
   left_out="the real-broker tests (cargo test --test kafka): they need Java 17 and Maven; make setup tells how to install them"
 fi
+
+# Where it cannot be built, its tests pass without it.
+s3_left_out=
+if ! tools/check-prerequisites.sh --s3 >/dev/null 2>&1; then
+  s3_left_out="the tests on a real S3 server: they need Go; make setup tells how to install it"
+elif ! tools/fetch-s3-server.sh; then
+  s3_left_out="the tests on a real S3 server: it could not be built"
+fi
+if [ -n "$s3_left_out" ] && [ "${MOODSTREAM_REQUIRE_S3-}" = 1 ]; then
+  echo "test.sh: MOODSTREAM_REQUIRE_S3 is set, but $s3_left_out" >&2
+  exit 1
+fi
+
+readers=yes
+make --no-print-directory readers || readers=
 
 selected=(--lib --bins)
 for file in tests/*.rs tests/*/main.rs; do
@@ -37,6 +54,10 @@ export RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
 cargo test --locked --features fault-injection "${selected[@]}" "$@"
 cargo test --locked --features fault-injection --doc "$@"
 if [ -n "$left_out" ]; then echo "left out: $left_out"; fi
+if [ -n "$s3_left_out" ]; then echo "left out: $s3_left_out"; fi
 if ! tools/check-prerequisites.sh --browser >/dev/null 2>&1; then
   echo "left out: the status page's tests in a browser: they need Chromium; make setup tells how to install it"
+fi
+if [ -z "$readers" ]; then
+  echo "left out: the test with DuckDB, Polars, pandas and pyarrow: make readers could not install them"
 fi

@@ -85,7 +85,7 @@ pub fn label(mut config: Config, posts: &Posts, seconds: Duration) -> anyhow::Re
     tracing::info!(count, "label, file to file");
     let plan = Plan::look(&[input], Some(&output), None, false)?;
     let (cpu, started) = (Cpu::now(), Instant::now());
-    let sinks = plan.open(&Unfinished::default())?;
+    let sinks = plan.open(&config, loaded.classifier.model(), &Unfinished::default())?;
     let done = files::label(&config, &*loaded.classifier, plan.inputs.clone(), sinks, |_| ())?;
     let elapsed = started.elapsed().as_secs_f64();
     let cpu = cpu.zip(Cpu::now()).map(|(first, last)| last.since(&first));

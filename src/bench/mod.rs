@@ -2,6 +2,7 @@
 //!
 //! Speed is stated as a ratio taken in one run, since machines differ and drift.
 
+mod archive;
 mod cpu;
 mod feeder;
 mod gpu;
@@ -10,10 +11,12 @@ mod lane;
 mod latency;
 mod machine;
 mod memory;
+mod parquet;
 mod pipeline;
 mod python;
 mod rig;
 
+pub use archive::{ArchiveFigures, archive};
 pub use cpu::CpuShares;
 pub use gpu::GpuUse;
 pub use label::{LabelFigures, label};
@@ -21,6 +24,7 @@ pub use lane::{LaneFigures, lane};
 pub use latency::{LatencyFigures, latency};
 pub use machine::{Machine, ModelUsed};
 pub use memory::{MemoryFigures, memory};
+pub use parquet::{parquet, parse};
 pub use pipeline::{Broker, PipelineFigures, pipeline};
 pub use python::Python;
 pub use rig::Posts;

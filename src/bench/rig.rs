@@ -138,18 +138,25 @@ impl Rig {
     /// Fills the input topic with `count` records, the posts again and again.
     pub(super) fn fill(&self, posts: &Posts, count: usize, partitions: i32) -> anyhow::Result<()> {
         let producer = self.producer()?;
-        for (index, record) in posts.records().cycle().take(count).enumerate() {
-            producer.send(i32::try_from(index)? % partitions, record)?;
-        }
-        producer.finish()
+        producer.send_all(posts.records().cycle().take(count), partitions)
+    }
+
+    /// Fills the output topic with `count` records, these again and again.
+    pub(super) fn fill_output(&self, records: &[Vec<u8>], count: usize, partitions: i32) -> anyhow::Result<()> {
+        let producer = self.producer_of(&self.topics[1])?;
+        producer.send_all(records.iter().map(Vec::as_slice).cycle().take(count), partitions)
     }
 
     /// A producer of the input topic.
     pub(super) fn producer(&self) -> anyhow::Result<PostProducer> {
+        self.producer_of(&self.topics[0])
+    }
+
+    fn producer_of(&self, topic: &str) -> anyhow::Result<PostProducer> {
         let mut client = self.access.settings();
         client.set("linger.ms", "20").set("compression.type", "lz4").set("queue.buffering.max.kbytes", "8192");
         let producer = self.access.producer(&client, self.access.link())?;
-        Ok(PostProducer { producer, topic: self.topics[0].clone() })
+        Ok(PostProducer { producer, topic: topic.to_owned() })
     }
 
     /// Starts the worker on the filled topic.
@@ -215,8 +222,11 @@ impl PostProducer {
         self.producer.poll(time);
     }
 
-    /// Waits until the broker has everything.
-    pub(super) fn finish(&self) -> anyhow::Result<()> {
+    /// Deals records out to so many partitions, and waits until the broker has them.
+    fn send_all<'a>(&self, records: impl Iterator<Item = &'a [u8]>, partitions: i32) -> anyhow::Result<()> {
+        for (index, record) in records.enumerate() {
+            self.send(i32::try_from(index)? % partitions, record)?;
+        }
         self.producer.flush(PATIENCE).context("the posts could not be produced")
     }
 }

@@ -34,6 +34,12 @@ pub(super) fn run(args: &BenchArgs, config: Config) -> anyhow::Result<ExitCode> 
             let measured = bench::pipeline(config, &posts, seconds(pipeline.seconds), broker);
             report(&runtime.block_on(measured)?, pipeline.common.json.as_deref())?;
         }
+        Some(BenchCommand::Archive(archive)) => {
+            let (posts, count) = (read(&archive.input)?, usize::try_from(archive.records.get())?);
+            let python = archive.against.map(|_| archive.python.as_path());
+            let measured = bench::archive(config, &posts, count, python);
+            report(&runtime.block_on(measured)?, archive.common.json.as_deref())?;
+        }
         Some(BenchCommand::Label(label)) => {
             let posts = read(&label.input)?;
             report(&bench::label(config, &posts, seconds(label.seconds))?, label.json.as_deref())?;

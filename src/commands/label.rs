@@ -31,7 +31,7 @@ pub(super) fn run(args: &LabelArgs, config: &Config) -> anyhow::Result<ExitCode>
     let bar = if shown { None } else { progress::bar(plan.size()) };
     let unfinished = Unfinished::default();
     end_at_signals(unfinished.clone(), bar.clone())?;
-    let sinks = plan.open(&unfinished)?;
+    let sinks = plan.open(config, classifier.model(), &unfinished)?;
     let started = Instant::now();
     let show = |done: &Progress| {
         let lines = done.counts.lines;

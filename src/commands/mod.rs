@@ -1,5 +1,6 @@
 //! What each command does. A module per command; errors carry their context up to `main`.
 
+mod archive;
 mod bench;
 mod check;
 mod demo;
@@ -12,7 +13,7 @@ mod schema;
 
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Command, ModelCommand};
+use crate::cli::{ArchiveCommand, Cli, Command, ModelCommand};
 use crate::config::{Config, ConfigErrors};
 use crate::kafka;
 
@@ -22,6 +23,7 @@ use crate::kafka;
 /// Whatever kept the command from being done; [`crate::cli::exit_code`] turns it into an exit code.
 pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
+        Command::Archive(ArchiveCommand::Verify(args)) => archive::verify(args, for_a_cluster(cli)?),
         Command::Bench(command) => bench::run(command, for_a_cluster(cli)?),
         Command::Check(args) => check::run(cli, args),
         Command::Model(ModelCommand::Verify { .. }) => model::verify(&cli.load_config()?),

@@ -1,15 +1,17 @@
-//! `moodstream run`: the worker as a service.
+//! `moodstream run`: the worker as a service, with the archive beside it, or either alone.
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context;
 use tokio::runtime::{self, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::model;
+use crate::archive::{self, Archiver};
 use crate::config::Config;
-use crate::kafka::Cluster;
+use crate::kafka::{self, Cluster};
 use crate::telemetry::status::About;
 use crate::telemetry::{AdminServer, Metrics, Notices, Readiness, Status, logging};
 use crate::worker::Worker;
@@ -44,30 +46,32 @@ async fn serve(config: &Arc<Config>, notices: Notices) -> anyhow::Result<ExitCod
     if let Some(admin) = &admin {
         tracing::info!(address = %admin.address(), "admin server listening");
     }
-    let mut worker = tokio::select! {
+    let mut parts = tokio::select! {
         started = start(config, &metrics, &readiness) => started?,
         signal = signals.next() => {
             tracing::info!(signal, "stopped before the start was over");
             return Ok(ExitCode::SUCCESS);
         }
     };
-    status.show_worker(worker.lanes().clone(), worker.instance());
+    if let Some(worker) = &parts.worker {
+        status.show_worker(worker.lanes().clone(), worker.instance());
+        tracing::info!(
+            lanes = config.worker.lanes,
+            group = config.kafka.group,
+            from = config.input.topics.join(","),
+            to = config.output.topic,
+            delivery = ?config.kafka.delivery,
+            "labelling"
+        );
+    }
     readiness.clear(Readiness::STARTING);
-    tracing::info!(
-        lanes = config.worker.lanes,
-        group = config.kafka.group,
-        from = config.input.topics.join(","),
-        to = config.output.topic,
-        delivery = ?config.kafka.delivery,
-        "labelling"
-    );
     tokio::select! {
-        () = worker.watch() => tracing::error!("a lane ended; stopping the rest"),
+        () = parts.watch() => tracing::error!("a thread ended; stopping the rest"),
         signal = signals.next() => tracing::info!(signal, "finishing the batches in hand; a second signal ends at once"),
     }
     readiness.set("worker", "stopping");
     tokio::select! {
-        stopped = worker.stop() => stopped?,
+        stopped = parts.stop(config) => stopped?,
         _ = signals.next() => return Ok(ExitCode::from(INTERRUPTED)),
     }
     if let Some(admin) = admin {
@@ -77,8 +81,92 @@ async fn serve(config: &Arc<Config>, notices: Notices) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
+/// What this process runs, as `worker.role` says.
+struct Parts {
+    worker: Option<Worker>,
+    archiver: Option<Archiver>,
+    /// The archiver's thread ended by itself.
+    archiver_ended: bool,
+}
+
+impl Parts {
+    /// Waits until something ends that the process cannot do without.
+    async fn watch(&mut self) {
+        match (&mut self.worker, &self.archiver) {
+            (Some(worker), Some(archiver)) => {
+                tokio::select! {
+                    () = worker.watch() => return,
+                    () = archiver.watch() => {}
+                }
+                // It does not delay labelling.
+                tracing::error!(
+                    "the archiver's thread has ended: a defect of moodstream, please report it with the log"
+                );
+                self.archiver = None;
+                worker.watch().await;
+            }
+            (Some(worker), None) => worker.watch().await,
+            (None, Some(archiver)) => {
+                archiver.watch().await;
+                self.archiver_ended = true;
+            }
+            (None, None) => {}
+        }
+    }
+
+    async fn stop(self, config: &Config) -> anyhow::Result<()> {
+        let give_up = Instant::now() + config.worker.shutdown_timeout.0;
+        let archiver = async {
+            let Some(archiver) = self.archiver else { return };
+            if !archiver.stop(give_up).await {
+                tracing::warn!("the archiver did not stop in time; what it holds is read again");
+            }
+        };
+        let worker = async {
+            match self.worker {
+                Some(worker) => worker.stop().await,
+                None => Ok(()),
+            }
+        };
+        let (stopped, ()) = tokio::join!(worker, archiver);
+        stopped?;
+        if self.archiver_ended {
+            anyhow::bail!(
+                "the archiver's thread has ended; this is a defect of moodstream, please report it with the log"
+            );
+        }
+        Ok(())
+    }
+}
+
+async fn start(config: &Arc<Config>, metrics: &Arc<Metrics>, readiness: &Readiness) -> anyhow::Result<Parts> {
+    let role = config.worker.role;
+    let worker = if role.labels() { Some(start_worker(config, metrics, readiness).await?) } else { None };
+    let instance = worker.as_ref().map_or_else(|| kafka::instance(config), |worker| worker.instance().to_owned());
+    let archiver = if role.archives() {
+        let setup = archive::Setup {
+            config: config.clone(),
+            metrics: metrics.clone(),
+            readiness: readiness.clone(),
+            instance,
+            stop: Arc::default(),
+            runtime: Handle::current(),
+        };
+        if !role.labels() {
+            // Alone it is of no use until this goes well: wrong settings are told at once.
+            let setup = setup.clone();
+            let looking = tokio::task::spawn_blocking(move || archive::verify_setup(&setup));
+            looking.await.context("looking at the archive panicked")??;
+        }
+        Some(Archiver::start(setup).context("no thread can be started")?)
+    } else {
+        None
+    };
+    Ok(Parts { worker, archiver, archiver_ended: false })
+}
+
 /// Asks the cluster while the model is verified; nothing is joined before both are done.
-async fn start(config: &Arc<Config>, metrics: &Arc<Metrics>, readiness: &Readiness) -> anyhow::Result<Worker> {
+async fn start_worker(config: &Arc<Config>, metrics: &Arc<Metrics>, readiness: &Readiness) -> anyhow::Result<Worker> {
     let loading = {
         let (config, metrics) = (config.clone(), metrics.clone());
         tokio::task::spawn_blocking(move || model::load(&config, &metrics))

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::SchemaOf;
 use crate::telemetry::status;
-use crate::{config, files, labelled};
+use crate::{archive, config, files, labelled};
 
 /// Prints the schema.
 ///
@@ -16,6 +16,7 @@ pub(super) fn run(of: SchemaOf) -> anyhow::Result<ExitCode> {
         SchemaOf::Config => config::schema::config_text(),
         SchemaOf::LabelledPost => labelled::schema_text(),
         SchemaOf::RejectedLine => files::reject_schema_text(),
+        SchemaOf::Archive => archive::columns::description_text(),
         SchemaOf::Status => status::schema_text(),
     };
     match io::stdout().write_all(text.as_bytes()) {

@@ -63,7 +63,8 @@ pub(super) fn load(
 
     let Layers { settings, mut problems } = layers.upon_preset(&defaults);
     let config = typed(defaults, &settings, &mut problems).map(|mut config| {
-        let mut more = config.kafka.properties.read_secret_files();
+        let mut more = config.kafka.properties.read_secret_files(properties::SECTION);
+        more.extend(config.archive.properties.read_secret_files(properties::STORE_SECTION));
         more.extend(validate::check(&config));
         more.retain(|problem| problems.iter().all(|reported| reported.key != problem.key));
         problems.extend(more.into_iter().map(|problem| traced(problem, &settings)));
@@ -131,7 +132,7 @@ impl Layers {
                     }
                 }
             }
-            Known::Free(_) if path.join(".") == properties::SECTION => {
+            Known::Free(_) if properties::may_be_secret(&path.join(".")) => {
                 properties::flatten("", tree, &mut |key, value| {
                     if !key.is_empty() {
                         self.set([path, &[key]].concat(), value.clone(), origin);
@@ -197,7 +198,7 @@ fn typed(defaults: Value, settings: &Settings, problems: &mut Vec<Problem>) -> O
 fn traced(mut problem: Problem, settings: &Settings) -> Problem {
     let setting = settings.iter().find(|(path, _)| path.join(".") == problem.key);
     if let Some((_, setting)) = setting {
-        if !problem.key.starts_with(properties::SECTION) {
+        if !properties::may_be_secret(&problem.key) {
             problem.value = Some(shown(&setting.value));
         }
         problem.origin.clone_from(&setting.origin);

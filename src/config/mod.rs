@@ -3,6 +3,7 @@
 //! Layers, later ones win: embedded defaults, a preset for the input, the file named by `--config`, the environment
 //! (`MOODSTREAM__SECTION__KEY`), command-line flags. Loading reports every problem at once.
 
+mod archive;
 mod known;
 mod layers;
 mod librdkafka;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use archive::Archive;
 pub use layers::environment;
 pub(crate) use librdkafka::words as librdkafka_words;
 pub use mapping::{Condition, Not, OneOrMore, Preset};
@@ -45,6 +47,8 @@ pub struct Config {
     pub output: Output,
     /// Where records go that cannot be labelled.
     pub dead_letter: DeadLetter,
+    /// The hourly Parquet archive of the output topic.
+    pub archive: Archive,
     /// The Kafka cluster and the consumer group.
     pub kafka: Kafka,
     /// Threads, identity and shutdown of this worker.
@@ -284,6 +288,8 @@ pub enum GroupProtocol {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Worker {
+    /// Which part of the work this process does.
+    pub role: Role,
     /// A stable name, unique in the group: static membership. Empty: a random one per start.
     pub instance: String,
     /// Consumer threads.
@@ -292,6 +298,32 @@ pub struct Worker {
     pub shutdown_timeout: Span,
     /// Leave the group at shutdown although `instance` is set: for scaling down.
     pub leave_group: bool,
+}
+
+/// Which part of the work a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Labels and archives.
+    All,
+    /// Labels.
+    Label,
+    /// Archives what others have labelled; needs no model.
+    Archive,
+}
+
+impl Role {
+    /// Whether posts are labelled.
+    #[must_use]
+    pub fn labels(self) -> bool {
+        self != Self::Archive
+    }
+
+    /// Whether the output topic is archived.
+    #[must_use]
+    pub fn archives(self) -> bool {
+        self != Self::Label
+    }
 }
 
 /// When a batch closes.
@@ -381,9 +413,17 @@ impl Privacy {
         if self.text != Exposure::Hash && self.author != Exposure::Hash {
             return Ok(None);
         }
+        self.read_key().map(Some)
+    }
+
+    /// The secret itself, whoever needs it.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub(crate) fn read_key(&self) -> io::Result<Vec<u8>> {
         let text = std::fs::read(&self.key_file)?;
         let key = text.strip_suffix(b"\n").unwrap_or(&text);
-        Ok(Some(key.strip_suffix(b"\r").unwrap_or(key).to_vec()))
+        Ok(key.strip_suffix(b"\r").unwrap_or(key).to_vec())
     }
 }
 
@@ -397,6 +437,18 @@ pub enum Exposure {
     Hash,
     /// Not at all.
     Omit,
+}
+
+impl Exposure {
+    /// As the configuration writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Hash => "hash",
+            Self::Omit => "omit",
+        }
+    }
 }
 
 /// The admin HTTP server.

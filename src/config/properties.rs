@@ -1,4 +1,5 @@
-//! `kafka.properties`: any other librdkafka property, with the keys that an invariant owns refused.
+//! `kafka.properties`: any other librdkafka property, with the keys that an invariant owns refused; and
+//! `archive.properties`, the options of the archive's store.
 //!
 //! Nested tables become dotted keys, scalars become text. Values may be secrets, so this type prints
 //! and serialises none of those; `<key>_file` reads a secret from a file.
@@ -13,13 +14,20 @@ use serde_json::Value;
 
 use super::{GroupProtocol, Problem};
 
-/// Dotted key of the table in the configuration.
+/// Dotted key of the table of librdkafka's properties.
 pub(super) const SECTION: &str = "kafka.properties";
+/// Dotted key of the table of the store's options.
+pub(super) const STORE_SECTION: &str = "archive.properties";
+
+/// Whether a key, or the table itself, may hold secrets.
+pub(super) fn may_be_secret(key: &str) -> bool {
+    key.starts_with(SECTION) || key.starts_with(STORE_SECTION)
+}
 
 /// What stands for a secret in anything printed.
 const REDACTED: &str = "***";
 
-/// librdkafka properties by dotted key. `Debug` and `Serialize` redact values that may be secrets.
+/// Properties of a library by dotted key. `Debug` and `Serialize` redact values that may be secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Properties(BTreeMap<String, String>);
 
@@ -35,15 +43,28 @@ impl Properties {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
+    /// Whether the value of this property may be a secret; errs on the side of yes.
+    #[must_use]
+    pub fn is_secret(key: &str) -> bool {
+        is_secret(key)
+    }
+
+    /// The values that may be secrets.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.iter().filter(|(key, _)| is_secret(key)).map(|(_, value)| value)
+    }
+
     /// Replaces every `<secret>_file` by the content of the file it names.
-    pub(super) fn read_secret_files(&mut self) -> Vec<Problem> {
+    pub(super) fn read_secret_files(&mut self, section: &str) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let files = self.0.keys().filter(|key| key.ends_with("_file")).cloned().collect::<Vec<_>>();
+        // Stores have options that end so themselves: their own libraries read those files, again and again.
+        let own = |key: &str| section == STORE_SECTION && key.ends_with("_token_file");
+        let files = self.0.keys().filter(|key| key.ends_with("_file") && !own(key)).cloned().collect::<Vec<_>>();
         for key in files {
             let (Some(stem), Some(path)) = (key.strip_suffix("_file"), self.0.remove(&key)) else {
                 continue;
             };
-            let mut refuse = |remedy: String| problems.push(Problem::new(format!("{SECTION}.{key}"), remedy));
+            let mut refuse = |remedy: String| problems.push(Problem::new(format!("{section}.{key}"), remedy));
             if !is_secret(stem) {
                 refuse(format!("only secrets are read from a file; set {stem} itself"));
             } else if self.0.contains_key(stem) {
@@ -129,8 +150,10 @@ fn conflict(key: &str, protocol: GroupProtocol) -> Option<&'static str> {
 /// Whether the value of this property may be a secret; errs on the side of yes.
 fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    // sasl.oauthbearer.config can hold a client secret among its settings.
-    ["password", "secret", "pem", "token", "key", "oauthbearer.config"].iter().any(|word| key.contains(word))
+    // sasl.oauthbearer.config can hold a client secret among its settings, proxy_url a password.
+    ["password", "secret", "pem", "token", "key", "oauthbearer.config", "proxy_url"]
+        .iter()
+        .any(|word| key.contains(word))
 }
 
 /// Makes dotted keys of nested tables, calling `leaf` with each key and value.
@@ -293,8 +316,19 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().expect("file");
         file.write_all(b" hunter2 \r\n").expect("write");
         let mut read = properties(json!({"ssl": {"key.password_file": file.path()}}));
-        assert_eq!(read.read_secret_files(), []);
+        assert_eq!(read.read_secret_files(SECTION), []);
         assert_eq!(read.iter().collect::<Vec<_>>(), [("ssl.key.password", " hunter2 ")]);
+    }
+
+    #[test]
+    fn a_token_file_of_a_store_is_left_to_its_library() {
+        let given =
+            json!({"aws_web_identity_token_file": "/does/not/exist", "aws_secret_access_key_file": "/nor/this"});
+        let mut read = properties(given);
+        let problems = read.read_secret_files(STORE_SECTION);
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].key, "archive.properties.aws_secret_access_key_file");
+        assert_eq!(read.get("aws_web_identity_token_file"), Some("/does/not/exist"));
     }
 
     #[test]
@@ -304,7 +338,7 @@ mod tests {
             "sasl.password_file": empty.path(), "ssl.key.pem_file": "/does/not/exist",
             "sasl.username_file": "x", "ssl.key.password": "a", "ssl.key.password_file": "b",
         }));
-        let problems = wrong.read_secret_files();
+        let problems = wrong.read_secret_files(SECTION);
         let keys = problems.iter().map(|p| p.key.trim_start_matches("kafka.properties.")).collect::<Vec<_>>();
         assert_eq!(keys, ["sasl.password_file", "sasl.username_file", "ssl.key.password_file", "ssl.key.pem_file"]);
         assert!(problems[0].remedy.ends_with("is empty"));

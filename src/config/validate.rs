@@ -19,6 +19,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     checks.breaker(config);
     checks.privacy(config);
     checks.process(config);
+    checks.archive(config);
     checks.0.extend(config.kafka.properties.refused(config.kafka.group_protocol));
     checks.0.extend(oauth::check(&config.kafka));
     let unknown = librdkafka::refused(&config.kafka.properties);
@@ -190,9 +191,48 @@ impl Checks {
         );
     }
 
+    fn archive(&mut self, config: &Config) {
+        const SHORTEST: Duration = Duration::from_secs(1);
+        let archive = &config.archive;
+        self.require(
+            !archive.url.trim().is_empty(),
+            "archive.url",
+            "must be a folder or a URL such as s3://bucket/posts",
+        );
+        let group = config.archive_group();
+        self.require(!group.contains('/'), "archive.group", "must not contain /");
+        self.require(
+            group != config.kafka.group,
+            "archive.group",
+            "must differ from kafka.group, or lanes and archivers would take each other's partitions",
+        );
+        for (key, span) in [("archive.idle", archive.idle), ("archive.put_deadline", archive.put_deadline)] {
+            self.require(span.0 >= SHORTEST, key, "must be 1s or more");
+        }
+        self.require(
+            archive.put_deadline.0 <= Duration::from_mins(4),
+            "archive.put_deadline",
+            "must be 4m or less: the consumer must poll within five minutes",
+        );
+        let (segment, memory) = (archive.segment_bytes, archive.memory);
+        self.require(memory.0 >= 1 << 20, "archive.memory", "must be 1MiB or more");
+        self.require(
+            segment.0 > 0 && segment <= memory,
+            "archive.segment_bytes",
+            format!("must be above 0 and at most archive.memory, which is {memory}"),
+        );
+        let kept = archive.retention.0;
+        self.require(
+            kept.is_zero() || kept >= Duration::from_hours(1),
+            "archive.retention",
+            "must be 1h or more, or 0s to keep everything",
+        );
+    }
+
     fn privacy(&mut self, config: &Config) {
-        let privacy = &config.privacy;
-        let hashes = privacy.text == Exposure::Hash || privacy.author == Exposure::Hash;
+        let (privacy, archive) = (&config.privacy, &config.archive);
+        let archived = config.worker.role.archives() && archive.text == Exposure::Hash;
+        let hashes = privacy.text == Exposure::Hash || privacy.author == Exposure::Hash || archived;
         if hashes && let Err(remedy) = usable_key(&privacy.key_file) {
             self.require(false, "privacy.key_file", remedy);
         }
@@ -218,7 +258,9 @@ impl Checks {
 /// Whether this file can serve as the key of the keyed hash.
 fn usable_key(path: &Path) -> Result<(), String> {
     if path.as_os_str().is_empty() {
-        return Err("must name a file with the key, because privacy.text or privacy.author is \"hash\"".into());
+        return Err(
+            "must name a file with the key, because privacy.text, privacy.author or archive.text is \"hash\"".into()
+        );
     }
     let key = std::fs::read(path).map_err(|error| format!("cannot read the key: {error}"))?;
     if key.trim_ascii().is_empty() {

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! posts.jsonl, broken.txt ─► feeder ─► embedded broker ─► Worker ─► embedded broker ─► watch ─► board ─► screen
+//!                                                                          └─────► archiver ─► Parquet
 //! ```
 //!
 //! Ends by itself with a summary, and fails if any record has not exactly one outcome (I1).
 
+mod archive;
 mod board;
 mod broker;
 mod posts;
@@ -30,6 +32,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use self::archive::DemoArchive;
 use self::board::Board;
 pub use self::broker::EmbeddedBroker;
 use self::posts::DemoRecord;
@@ -71,6 +74,8 @@ pub fn settings(model: &Config) -> anyhow::Result<Config> {
         ("batch.target", "200ms"),
         ("kafka.request_deadline", "10s"),
         ("admin.listen", ""),
+        // The posts are of hours long past: their files come as soon as no more of them do.
+        ("archive.idle", "1s"),
     ];
     let flags = flags.map(|(key, value)| (key.to_owned(), value.to_owned()));
     let config = Config::load(None, std::iter::empty(), &flags)?;
@@ -102,6 +107,7 @@ struct Running {
     feeder: thread::JoinHandle<anyhow::Result<()>>,
     watcher: thread::JoinHandle<anyhow::Result<()>>,
     sightings: Receiver<Sighting>,
+    archive: DemoArchive,
 }
 
 impl Demo {
@@ -122,7 +128,7 @@ impl Demo {
         let done = running.picture(&mut screen, &mut board, self.started, &quit);
         // The terminal is given back before anything else is said.
         drop(screen);
-        let stopped = running.end(runtime, &mut board);
+        let (stopped, archive) = running.end(runtime, &mut board);
         match done {
             // What ended too early has its own reason.
             Err(error) => {
@@ -138,6 +144,8 @@ impl Demo {
         let ledger = Ledger::read(&self.metrics, &board, &self.config.input.topics[0]);
         let page = summary::text(&board, &ledger, self.started.elapsed(), &self.out, coloured);
         io::stdout().write_all(page.as_bytes())?;
+        let tree = archive.finish(runtime, board.labelled + board.skipped())?;
+        io::stdout().write_all(tree.as_bytes())?;
         ledger.check(&board).map_err(|mismatch| anyhow!("the outcomes do not add up: {mismatch}"))?;
         Ok(ExitCode::SUCCESS)
     }
@@ -161,6 +169,7 @@ impl Demo {
     ) -> anyhow::Result<Running> {
         let mut config = self.config.clone();
         config.kafka.brokers = broker.address()?;
+        config.archive.url = archive::folder(&self.out).display().to_string();
         let out = create(&self.out)?;
         let (sender, sightings) = crossbeam_channel::bounded(1024);
         let stop = Arc::new(AtomicBool::new(false));
@@ -172,6 +181,7 @@ impl Demo {
         let cluster = runtime.block_on(Cluster::open(&config, &self.metrics))?;
         let worker = Worker::start(&config, cluster, &*self.classifier, self.sessions, &self.metrics, &readiness)?;
         readiness.clear(Readiness::STARTING);
+        let archive = DemoArchive::start(runtime, &config, &self.metrics)?;
         let watcher = {
             let stop = stop.clone();
             spawn("watch", move || watch.run(&sender, &stop))?
@@ -185,7 +195,7 @@ impl Demo {
         };
         let (stop_worker, stopped) = oneshot::channel();
         let labelling = runtime.spawn(supervise(worker, stopped));
-        Ok(Running { labelling, stop_worker, stop, sent, feeder, watcher, sightings })
+        Ok(Running { labelling, stop_worker, stop, sent, feeder, watcher, sightings, archive })
     }
 }
 
@@ -238,16 +248,17 @@ impl Running {
     }
 
     /// Stops everything; the first failure is the reason of the others.
-    fn end(self, runtime: &Runtime, board: &mut Board) -> anyhow::Result<()> {
+    fn end(self, runtime: &Runtime, board: &mut Board) -> (anyhow::Result<()>, DemoArchive) {
+        let Self { labelling, stop_worker, stop, sent: _, feeder, watcher, sightings, archive } = self;
         // Whoever is gone has said why already.
-        let _ = self.stop_worker.send(());
-        let worked = runtime.block_on(self.labelling).context("the worker's supervisor panicked");
-        self.stop.store(true, Ordering::Relaxed);
-        let fed = joined(self.feeder);
-        let watched = joined(self.watcher);
-        self.sightings.try_iter().for_each(|sighting| board.see(sighting));
-        worked??;
-        fed.and(watched)
+        let _ = stop_worker.send(());
+        let worked = runtime.block_on(labelling).context("the worker's supervisor panicked");
+        stop.store(true, Ordering::Relaxed);
+        let fed = joined(feeder);
+        let watched = joined(watcher);
+        sightings.try_iter().for_each(|sighting| board.see(sighting));
+        let stopped = worked.and_then(|worked| Ok(worked?)).and(fed).and(watched);
+        (stopped, archive)
     }
 }
 

@@ -16,6 +16,7 @@ mod output;
 mod place;
 mod refused;
 mod reject;
+mod tree;
 mod turn;
 mod work;
 
@@ -33,11 +34,13 @@ use self::lines::Splitter;
 pub(crate) use self::output::{Destination, Sink, Unfinished};
 pub use self::refused::Refused;
 pub use self::reject::{RejectedLine, schema_text as reject_schema_text};
+use self::tree::TreeRules;
 use self::turn::{Answer, Read, Turns};
 pub(crate) use self::work::Counts;
 use self::work::{Done, Worker};
+use crate::archive::rows::RowPolicy;
 use crate::config::Config;
-use crate::inference::{Classifier, ClassifierDown, Cost};
+use crate::inference::{Classifier, ClassifierDown, Cost, ModelInfo};
 use crate::labelled::RecordWriter;
 use crate::labeller::Labeller;
 
@@ -115,20 +118,24 @@ impl Plan {
     /// # Errors
     /// The first that cannot be read or must not be written.
     pub(crate) fn look(
-        inputs: &[PathBuf],
+        files: &[PathBuf],
         output: Option<&PathBuf>,
         rejects: Option<&PathBuf>,
         overwrite: bool,
     ) -> Result<Self, Refused> {
-        if inputs.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
+        if files.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
             return Err(Refused::StdinTwice);
         }
-        let inputs = inputs.iter().map(|path| Input::look(path)).collect::<Result<Vec<_>, _>>()?;
-        let output = output.map_or(Destination::Stdout, |path| Destination::new(path));
+        let inputs = files.iter().map(|path| Input::look(path)).collect::<Result<Vec<_>, _>>()?;
+        let output = output.map_or(Destination::Stdout, |path| Destination::of_posts(path));
         let rejects_if_any = rejects.is_none();
         let rejects = rejects.map_or_else(|| output.beside("rejects"), |path| Destination::new(path));
         if output.is_same(&rejects) {
             return Err(Refused::SameOutputs { file: output.name() });
+        }
+        if let Some(file) = files.iter().chain(rejects.path()).find(|file| output.holds(file)) {
+            let [file, tree] = [file.display().to_string(), output.name()];
+            return Err(Refused::InTree { file, tree });
         }
         for destination in [&output, &rejects] {
             let identity = destination.identity();
@@ -149,9 +156,21 @@ impl Plan {
     ///
     /// # Errors
     /// When a file cannot be made.
-    pub(crate) fn open(&self, unfinished: &Unfinished) -> Result<[Sink; 2], LabelError> {
+    pub(crate) fn open(
+        &self,
+        config: &Config,
+        model: &ModelInfo,
+        unfinished: &Unfinished,
+    ) -> Result<[Sink; 2], LabelError> {
         let open = |destination: &Destination| {
-            let opened = Sink::open(destination.clone(), self.overwrite, unfinished);
+            let opened = match destination {
+                Destination::Tree(folder) => {
+                    tree_rules(config, model).and_then(|rules| Sink::tree(folder, self.overwrite, rules, unfinished))
+                }
+                Destination::Stdout | Destination::File(_) => {
+                    Sink::open(destination.clone(), self.overwrite, unfinished)
+                }
+            };
             opened.map_err(|source| LabelError::Output { file: destination.name(), source })
         };
         let output = open(&self.output)?;
@@ -162,6 +181,16 @@ impl Plan {
         };
         Ok([output, rejects])
     }
+}
+
+/// As a worker would archive the same posts.
+fn tree_rules(config: &Config, model: &ModelInfo) -> io::Result<TreeRules> {
+    let unread = |error: io::Error| io::Error::new(error.kind(), format!("privacy.key_file cannot be read: {error}"));
+    Ok(TreeRules {
+        policy: RowPolicy::of(config).map_err(unread)?,
+        model: model.clone(),
+        memory: config.archive.memory.0,
+    })
 }
 
 /// Labels every line of the inputs, in order. `watch` is called a few times a second.

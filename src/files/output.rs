@@ -1,14 +1,16 @@
 //! Outputs: standard output, pipes, and files that have their name only once they are whole.
 //!
 //! A file is written under a name of its own beside its place and renamed at the end, so that what a failed or
-//! killed run leaves behind cannot be taken for a whole file. `.gz` and `.zst` say how it is compressed.
+//! killed run leaves behind cannot be taken for a whole file. `.gz` and `.zst` say how it is compressed. A folder gets
+//! the archive's Parquet files, in the same way.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -16,6 +18,8 @@ use tempfile::TempPath;
 
 use super::place::{self, Identity};
 use super::refused::Refused;
+use super::tree::{self, Staged, Tree, TreeRules};
+use crate::archive::layout::POSTS;
 
 /// Where an output goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub(crate) enum Destination {
     Stdout,
     /// A file, or whatever has that name: a pipe, a device.
     File(PathBuf),
+    /// A folder, for the archive's tree of Parquet files.
+    Tree(PathBuf),
 }
 
 impl Destination {
@@ -32,17 +38,36 @@ impl Destination {
         if path == Path::new("-") { Self::Stdout } else { Self::File(path.to_path_buf()) }
     }
 
+    /// The same for the labelled posts: what is a folder, or ends like one, gets Parquet files.
+    pub(super) fn of_posts(path: &Path) -> Self {
+        let folder = path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        if folder { Self::Tree(path.to_path_buf()) } else { Self::new(path) }
+    }
+
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Stdout => "standard output".to_owned(),
             Self::File(path) => path.display().to_string(),
+            Self::Tree(folder) => folder.join(POSTS).display().to_string(),
         }
     }
 
     /// The file of this kind that goes with this output, when none is named: `a.rejects.jsonl` with `a.jsonl.gz`,
-    /// `moodstream.rejects.jsonl` in the working directory with standard output.
+    /// `a.rejects.jsonl` beside the folder `a`, `moodstream.rejects.jsonl` in the working directory with standard
+    /// output.
     pub(super) fn beside(&self, kind: &str) -> Self {
-        let Self::File(path) = self else { return Self::File(format!("moodstream.{kind}.jsonl").into()) };
+        let path = match self {
+            Self::Stdout => return Self::File(format!("moodstream.{kind}.jsonl").into()),
+            Self::File(path) => path,
+            Self::Tree(folder) => {
+                // `.` and `..` have a name elsewhere.
+                let whole = if folder.file_name().is_none() { fs::canonicalize(folder).ok() } else { None };
+                let folder = whole.as_ref().unwrap_or(folder);
+                let mut name = folder.file_name().unwrap_or("moodstream".as_ref()).to_owned();
+                name.push(format!(".{kind}.jsonl"));
+                return Self::File(folder.with_file_name(name));
+            }
+        };
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let stem = [".gz", ".zst"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
         let stem = [".jsonl", ".ndjson", ".json"].iter().find_map(|end| stem.strip_suffix(end)).unwrap_or(stem);
@@ -53,7 +78,9 @@ impl Destination {
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let place = |destination: &Self| match destination {
             Self::Stdout => None,
-            Self::File(path) => Some((fs::canonicalize(folder(path)).ok(), path.file_name().map(OsStr::to_owned))),
+            Self::File(path) | Self::Tree(path) => {
+                Some((fs::canonicalize(folder(path)).ok(), path.file_name().map(OsStr::to_owned)))
+            }
         };
         let identity = self.identity();
         place(self) == place(other) || (identity.is_some() && identity == other.identity())
@@ -63,9 +90,25 @@ impl Destination {
     pub(super) fn identity(&self) -> Option<Identity> {
         let metadata = match self {
             Self::Stdout => place::stdout().and_then(|stdout| stdout.metadata()),
-            Self::File(path) => fs::metadata(path),
+            Self::File(path) | Self::Tree(path) => fs::metadata(path),
         };
         metadata.ok().as_ref().and_then(Identity::of)
+    }
+
+    /// Its path, if it has one.
+    pub(super) fn path(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Stdout => None,
+            Self::File(path) | Self::Tree(path) => Some(path),
+        }
+    }
+
+    /// Whether this file lies where a tree is put.
+    pub(super) fn holds(&self, file: &Path) -> bool {
+        let Self::Tree(tree) = self else { return false };
+        let Ok(posts) = fs::canonicalize(tree.join(POSTS)) else { return false };
+        // A file that is not there yet lies where its folder is.
+        fs::canonicalize(file).or_else(|_| fs::canonicalize(folder(file))).is_ok_and(|file| file.starts_with(posts))
     }
 
     /// Whether it may be written.
@@ -73,7 +116,11 @@ impl Destination {
     /// # Errors
     /// When something is there already that must not be replaced, or a file cannot be there.
     pub(super) fn check(&self, overwrite: bool) -> Result<(), Refused> {
-        let Self::File(path) = self else { return Ok(()) };
+        let path = match self {
+            Self::Stdout => return Ok(()),
+            Self::File(path) => path,
+            Self::Tree(folder) => return tree::check(folder, overwrite),
+        };
         let unwritable = |reason: String| Refused::Unwritable { file: self.name(), reason };
         match fs::metadata(path) {
             Ok(there) if there.is_dir() => Err(unwritable("it is a folder".to_owned())),
@@ -92,20 +139,42 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The unfinished files of this process, for whoever has to remove them at a signal.
+/// The unfinished files and folders of this process, for whoever has to remove them at a signal.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Unfinished(Arc<Mutex<Vec<PathBuf>>>);
+pub(crate) struct Unfinished(Arc<Mutex<Work>>);
+
+/// What is unfinished, and whether it has been removed.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    paths: Vec<PathBuf>,
+    over: bool,
+}
 
 impl Unfinished {
-    fn add(&self, path: &Path) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_path_buf());
+    pub(super) fn add(&self, path: &Path) {
+        self.hold().paths.push(path.to_path_buf());
+    }
+
+    /// Nothing is removed as long as this is held; once it has been, the process is about to end, and whoever wants to
+    /// write more waits for that.
+    pub(super) fn hold(&self) -> MutexGuard<'_, Work> {
+        let work = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if work.over {
+            drop(work);
+            loop {
+                thread::park();
+            }
+        }
+        work
     }
 
     /// Removes them, and says whether there were any.
     pub(crate) fn remove(&self) -> bool {
-        let mut paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut work = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        work.over = true;
         // One that has been renamed is finished, and not there any more.
-        paths.drain(..).filter(|path| fs::remove_file(path).is_ok()).count() > 0
+        let removed = |path: &PathBuf| if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        work.paths.drain(..).filter(|path| removed(path).is_ok()).count() > 0
     }
 }
 
@@ -124,6 +193,8 @@ enum State {
     Stream(Encoder),
     /// A file under a name of its own.
     Partial { encoder: Encoder, path: TempPath, target: PathBuf },
+    /// A tree of files under a name of its own.
+    Tree(Box<Tree>),
 }
 
 impl Sink {
@@ -135,6 +206,16 @@ impl Sink {
         let mut sink = Self::waiting(destination, overwrite, unfinished);
         sink.start()?;
         Ok(sink)
+    }
+
+    /// Begins a tree of Parquet files.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn tree(folder: &Path, overwrite: bool, rules: TreeRules, unfinished: &Unfinished) -> io::Result<Self> {
+        let tree = Tree::begin(folder, rules, unfinished)?;
+        let sink = Self::waiting(Destination::Tree(folder.to_path_buf()), overwrite, unfinished);
+        Ok(Self { state: State::Tree(Box::new(tree)), ..sink })
     }
 
     /// An output that is there only if something is written to it; a stale one is removed at the end.
@@ -152,14 +233,14 @@ impl Sink {
         }
         match &mut self.state {
             State::Stream(encoder) | State::Partial { encoder, .. } => Ok(encoder),
-            State::Waiting => Err(io::Error::other("the output has not been opened")),
+            State::Waiting | State::Tree(_) => Err(io::Error::other("the output has not been opened")),
         }
     }
 
     fn started(&self) -> io::Result<State> {
         let path = match &self.destination {
             Destination::Stdout => return Ok(State::Stream(Encoder::new(place::stdout()?, Path::new(""))?)),
-            Destination::File(path) => path,
+            Destination::File(path) | Destination::Tree(path) => path,
         };
         let there = fs::metadata(path).ok();
         if there.as_ref().is_some_and(|there| !there.is_file()) {
@@ -185,6 +266,9 @@ impl Sink {
         if lines.is_empty() {
             return Ok(());
         }
+        if let State::Tree(tree) = &mut self.state {
+            return tree.write(lines);
+        }
         let encoder = self.start()?;
         encoder.write(lines)?;
         if let State::Stream(encoder) = &mut self.state { encoder.flush() } else { Ok(()) }
@@ -193,19 +277,21 @@ impl Sink {
     /// Everything is written: it is on disk when this returns, but a file has not got its name yet.
     pub(super) fn finish(self) -> io::Result<Finished> {
         let Self { destination, overwrite, state, .. } = self;
-        let rename = match state {
-            State::Waiting => None,
+        let stale = || overwrite && matches!(&destination, Destination::File(path) if path.is_file());
+        let left = match state {
+            State::Waiting if stale() => Left::Stale,
+            State::Waiting => Left::Nothing,
             State::Stream(encoder) => {
                 encoder.finish()?;
-                None
+                Left::Nothing
             }
             State::Partial { encoder, path, target } => {
                 encoder.finish()?.sync_all()?;
-                return Ok(Finished { destination, overwrite, rename: Some((path, target)), stale: false });
+                Left::Rename(path, target)
             }
+            State::Tree(tree) => Left::Tree(tree.finish()?),
         };
-        let stale = overwrite && matches!(&destination, Destination::File(path) if path.is_file());
-        Ok(Finished { destination, overwrite, rename, stale })
+        Ok(Finished { destination, overwrite, left })
     }
 }
 
@@ -213,16 +299,25 @@ impl Sink {
 pub(super) struct Finished {
     destination: Destination,
     overwrite: bool,
-    rename: Option<(TempPath, PathBuf)>,
-    /// An earlier run's file, of which this run has nothing to put in its place.
-    stale: bool,
+    left: Left,
+}
+
+/// What is left to be done.
+enum Left {
+    Nothing,
+    /// Give the file its name.
+    Rename(TempPath, PathBuf),
+    /// Give the tree its name.
+    Tree(Staged),
+    /// Remove an earlier run's file, of which this run has nothing to put in its place.
+    Stale,
 }
 
 impl Finished {
     /// Gives the file its name.
     pub(super) fn publish(self) -> io::Result<()> {
-        match (self.rename, &self.destination) {
-            (Some((path, target)), destination) => {
+        match (self.left, &self.destination) {
+            (Left::Rename(path, target), destination) => {
                 // Someone else may have written it since the start.
                 destination.check(self.overwrite).map_err(io::Error::other)?;
                 path.persist(&target).map_err(|error| error.error)?;
@@ -232,8 +327,9 @@ impl Finished {
                 }
                 Ok(())
             }
-            (None, Destination::File(path)) if self.stale => fs::remove_file(path),
-            (None, _) => Ok(()),
+            (Left::Tree(tree), _) => tree.publish(self.overwrite),
+            (Left::Stale, Destination::File(path)) => fs::remove_file(path),
+            (Left::Stale | Left::Nothing, _) => Ok(()),
         }
     }
 }
@@ -375,6 +471,14 @@ mod tests {
             let beside = Destination::new(Path::new(output)).beside("rejects");
             assert_eq!(beside, Destination::File(rejects.into()), "{output}");
         }
+        for (output, rejects) in [("a/out/", "a/out.rejects.jsonl"), ("out.d/", "out.d.rejects.jsonl")] {
+            let beside = Destination::of_posts(Path::new(output)).beside("rejects");
+            assert_eq!(beside, Destination::File(rejects.into()), "{output}");
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let beside = Destination::of_posts(&folder.path().join("..").join(".")).beside("rejects");
+        let Destination::File(beside) = beside else { panic!("{beside:?}") };
+        assert!(beside.is_absolute() && beside.to_string_lossy().ends_with(".rejects.jsonl"), "{}", beside.display());
     }
 
     #[test]

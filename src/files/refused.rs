@@ -30,6 +30,26 @@ pub enum Refused {
         /// Its size.
         bytes: u64,
     },
+    /// An output folder has files already.
+    #[error("{folder} holds files already; name another folder, or replace all of it with --overwrite")]
+    FolderNotEmpty {
+        /// Where the files are.
+        folder: String,
+    },
+    /// The files of a worker's archive belong to its claims.
+    #[error("{folder} is a worker's archive, with _state beside its posts; name another folder")]
+    Archive {
+        /// As it was named.
+        folder: String,
+    },
+    /// A file would be replaced together with the folder that it is in, or be taken for a part of it.
+    #[error("{file} lies in {tree}, which holds nothing but the output; put it elsewhere")]
+    InTree {
+        /// As it was named.
+        file: String,
+        /// Where the output goes.
+        tree: String,
+    },
     /// An output is also an input.
     #[error("{file} is also an input; name another file for the output")]
     IsInput {

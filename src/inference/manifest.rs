@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::ModelError;
+use crate::archive::columns;
 
 /// The ONNX graph of a bundle.
 pub(super) const MODEL_FILE: &str = "model.onnx";
@@ -157,6 +158,9 @@ impl Manifest {
                 return invalid("labels", &"names that differ", &quoted(label));
             }
         }
+        if let Some(clash) = columns::clash(self.labels.iter().map(String::as_str)) {
+            return invalid("labels", &"names that each make a column of the archive", &clash);
+        }
         if self.thresholds.len() != self.labels.len() {
             return invalid(
                 "thresholds",
@@ -267,6 +271,8 @@ pub(super) mod tests {
             ("/labels", serde_json::json!([]), ["labels", "at least one", "none"]),
             ("/labels/1", "joy".into(), ["labels", "names that differ", "\"joy\""]),
             ("/labels/1", "".into(), ["labels", "names that differ", "\"\""]),
+            ("/labels/1", "Joy".into(), ["labels", "a column of the archive", "\"joy\" and \"Joy\""]),
+            ("/labels/1", "Event-Time".into(), ["labels", "a column of the archive", "would be the column event_time"]),
             ("/thresholds", serde_json::json!([0.5]), ["thresholds", "2, one per label", "1"]),
             ("/thresholds/0", 1.0.into(), ["thresholds", "between 0 and 1", "1"]),
             ("/thresholds/0", 0.0.into(), ["thresholds", "between 0 and 1", "0"]),

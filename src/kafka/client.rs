@@ -79,9 +79,40 @@ pub fn verify(config: &Config) -> Result<(), ConfigErrors> {
 
 /// One lane's consumer; a static member if it has an instance id.
 pub(super) fn consumer(config: &Config, names: &LaneNames, instance_id: Option<&str>) -> ClientConfig {
+    let strategy = if config.input.has_several_topics() { "roundrobin" } else { "range" };
+    let mut client = member(config, &config.kafka.group, &names.transactional_id, strategy, instance_id);
+    client.set("statistics.interval.ms", "1000");
+    client
+}
+
+/// The archiver's consumer of the output topic; a static member if it has an instance id.
+pub(super) fn archiver(config: &Config, name: &str, instance_id: Option<&str>) -> ClientConfig {
+    let mut client = member(config, &config.archive_group(), name, "range", instance_id);
+    client.set("enable.partition.eof", "true");
+    client
+}
+
+/// A consumer that belongs to no group.
+pub(super) fn loner(config: &Config, group: &str) -> ClientConfig {
+    let mut client = base(config);
+    set_default(&mut client, "fetch.queue.backoff.ms", "10");
+    set_default(&mut client, "queued.max.messages.kbytes", FETCHED_KIB);
+    // It never subscribes: the group is only asked for its offsets.
+    client
+        .set("group.id", group)
+        .set("isolation.level", "read_committed")
+        .set("auto.offset.reset", "error")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "true");
+    client
+}
+
+/// A member of a group that reads committed records only and commits nothing by itself.
+fn member(config: &Config, group: &str, name: &str, eager: &str, instance_id: Option<&str>) -> ClientConfig {
     let mut client = base(config);
     let session = config.kafka.session_timeout.0.as_millis();
-    set_default(&mut client, "client.id", &names.transactional_id);
+    set_default(&mut client, "client.id", name);
     // The default of a second stalls a fast partition whenever the queue was full.
     set_default(&mut client, "fetch.queue.backoff.ms", "10");
     set_default(&mut client, "queued.max.messages.kbytes", FETCHED_KIB);
@@ -94,11 +125,7 @@ pub(super) fn consumer(config: &Config, names: &LaneNames, instance_id: Option<&
             client.set("group.protocol", "consumer");
         }
         classic => {
-            let strategy = match classic {
-                GroupProtocol::Cooperative => "cooperative-sticky",
-                _ if config.input.has_several_topics() => "roundrobin",
-                _ => "range",
-            };
+            let strategy = if classic == GroupProtocol::Cooperative { "cooperative-sticky" } else { eager };
             set_default(&mut client, "heartbeat.interval.ms", &(session / 4).to_string());
             client.set("partition.assignment.strategy", strategy).set("session.timeout.ms", session.to_string());
         }
@@ -107,12 +134,11 @@ pub(super) fn consumer(config: &Config, names: &LaneNames, instance_id: Option<&
         client.set("group.instance.id", id);
     }
     client
-        .set("group.id", &config.kafka.group)
+        .set("group.id", group)
         .set("isolation.level", "read_committed")
         .set("auto.offset.reset", "error")
         .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("statistics.interval.ms", "1000");
+        .set("enable.auto.offset.store", "false");
     client
 }
 

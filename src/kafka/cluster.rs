@@ -16,6 +16,7 @@ use super::client::{self, LaneNames};
 use super::consumer::LaneConsumer;
 use super::failure::BrokerError;
 use super::inputs::Inputs;
+use super::lag::Lag;
 use super::native;
 use super::oauth::TokenError;
 use super::permissions::{self, Missing};
@@ -132,7 +133,7 @@ impl Cluster {
         let output = target(&admin, config, "output.topic", &config.output.topic, timeout).await?;
         let dead_letter = target(&admin, config, "dead_letter.topic", &config.dead_letter.topic, timeout).await?;
         let stable = !config.worker.instance.is_empty();
-        let instance = if stable { config.worker.instance.clone() } else { random_instance() };
+        let instance = instance(config);
         if !stable {
             tracing::info!(
                 instance,
@@ -178,7 +179,9 @@ impl Cluster {
         let instance_id = fixed.then(|| names.group_instance_id(&inputs));
         let config = client::consumer(&self.config, &names, instance_id.as_deref());
         let topics = inputs.into_keys().collect();
-        let consumer = LaneConsumer::subscribe(&self.access, &config, topics, timeout, &self.metrics)?;
+        let lag = Lag::new(self.metrics.clone());
+        let rebalances = &self.metrics.rebalances;
+        let consumer = LaneConsumer::subscribe(&self.access, &config, topics, timeout, lag, rebalances)?;
         Ok(Clients { consumer, publisher, cluster: self.clone() })
     }
 
@@ -388,7 +391,7 @@ async fn target(
 
 /// Whether this is the broker of the demo and the tests. It names a controller that does not exist, so whatever is
 /// asked of the controller (a topic's settings, its id) waits for ever.
-fn is_embedded(client: &Client<impl ClientContext>, timeout: Duration) -> bool {
+pub(super) fn is_embedded(client: &Client<impl ClientContext>, timeout: Duration) -> bool {
     client.fetch_cluster_id(timeout).is_some_and(|id| id.starts_with("mockCluster"))
 }
 
@@ -400,6 +403,11 @@ async fn max_message_bytes(admin: &AdminClient<Link>, topic: &str, timeout: Dura
         resources.into_iter().next().ok_or("the broker described nothing")?.map_err(|code| code.to_string())?;
     let value = resource.get("max.message.bytes").and_then(|entry| entry.value.clone());
     value.and_then(|value| value.parse().ok()).ok_or_else(|| "the broker does not tell it".to_owned())
+}
+
+/// The name that a process goes by: the configured one, or another one at every start.
+pub(crate) fn instance(config: &Config) -> String {
+    if config.worker.instance.is_empty() { random_instance() } else { config.worker.instance.clone() }
 }
 
 /// `<host>-<8 random hex digits>`.

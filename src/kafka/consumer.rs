@@ -7,11 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
+use std::sync::Mutex;
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
@@ -28,14 +29,13 @@ use super::membership::Membership;
 use super::native::GroupMetadata;
 use super::note::Note;
 use super::positions::{Bounds, Committed, Partition};
-use crate::telemetry::Metrics;
 
 /// What librdkafka calls back.
 pub(super) struct Callbacks {
     link: Link,
     membership: Mutex<Membership>,
     pub(super) lag: Lag,
-    metrics: Arc<Metrics>,
+    rebalances: Counter,
 }
 
 impl ClientContext for Callbacks {
@@ -89,7 +89,7 @@ impl ConsumerContext for Callbacks {
             tracing::warn!(%error, "the client refused the group's assignment; the next rebalance repeats it");
         }
         if changed {
-            self.metrics.rebalances.inc();
+            self.rebalances.inc();
             self.lag.clear();
         }
     }
@@ -121,14 +121,11 @@ impl LaneConsumer {
         config: &ClientConfig,
         topics: BTreeSet<String>,
         timeout: Duration,
-        metrics: &Arc<Metrics>,
+        lag: Lag,
+        rebalances: &Counter,
     ) -> Result<Self, BrokerError> {
-        let callbacks = Callbacks {
-            link: access.link(),
-            membership: Mutex::default(),
-            lag: Lag::new(metrics.clone()),
-            metrics: metrics.clone(),
-        };
+        let callbacks =
+            Callbacks { link: access.link(), membership: Mutex::default(), lag, rebalances: rebalances.clone() };
         let base = access.consumer(config, callbacks)?;
         let kip_848 = config.get("group.protocol") == Some("consumer");
         let mut consumer = Self { base, topics: BTreeSet::new(), timeout, kip_848 };

@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::archive::ArchiveMetrics;
 use super::declare::{Declarations, Description, Labelled};
 
 /// Half a millisecond to half a minute.
@@ -162,6 +163,8 @@ pub struct Metrics {
     pub rebalances: Counter,
     /// Times that the breaker paused a lane.
     pub breaker_trips: Counter,
+    /// Those of the archive.
+    pub archive: ArchiveMetrics,
     stages: Vec<Histogram>,
     registry: Registry,
     descriptions: Vec<Description>,
@@ -291,6 +294,7 @@ impl Metrics {
                 "Times that too many bad records paused a lane",
                 Counter::default(),
             ),
+            archive: ArchiveMetrics::declare(&mut declare),
             stages,
             registry: declare.registry,
             descriptions: declare.descriptions,

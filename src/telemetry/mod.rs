@@ -5,6 +5,7 @@
 //! holds a post's text or a secret (I10: a worker that cannot do its work says why).
 
 pub mod admin;
+mod archive;
 mod declare;
 mod history;
 mod lanes;

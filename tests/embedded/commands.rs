@@ -135,6 +135,9 @@ fn the_demo_ends_by_itself_with_every_outcome_counted() {
     assert!(output.status.success(), "{said}{}", text(&output.stderr));
     assert!(said.contains("467 consumed = ") && said.contains("dead-lettered  not_json"), "{said}");
     assert!(text(&output.stderr).is_empty(), "a quiet demo: {}", text(&output.stderr));
+    assert!(said.contains("archived        454 rows in ") && said.contains("duckdb -c "), "{said}");
+    let posts = folder.path().join("out.archive/posts");
+    assert!(std::fs::read_dir(&posts).expect("the archive").count() > 0, "{said}");
     let lines = std::fs::read_to_string(&out).expect("the labelled posts");
     assert_eq!(lines.lines().count(), 454, "labelled and skipped posts");
 }

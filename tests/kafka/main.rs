@@ -9,6 +9,7 @@
 
 mod support;
 
+mod archive;
 mod bad_records;
 mod bench;
 mod broker_faults;

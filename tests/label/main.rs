@@ -8,5 +8,7 @@ mod archives;
 mod bench;
 mod endings;
 mod program;
+mod readers;
 mod refusals;
 mod same_as_run;
+mod tree;

@@ -62,7 +62,7 @@ fn wrong_files_are_named_before_any_work() {
         (&["in", "missing"], &["cannot read missing", "No such file"]),
         (&["in", "folder"], &["folder is a folder"]),
         (&["-", "-"], &["once only"]),
-        (&["in", "--out", "folder"], &["cannot write folder"]),
+        (&["in", "--rejects", "folder"], &["cannot write folder"]),
         (&["in", "--out", "nowhere/out"], &["cannot write nowhere/out"]),
         (&["in", "--out", "same", "--rejects", "./same"], &["--out and --rejects are both"]),
         (&["in", "--rejects", "-"], &["--out and --rejects are both standard output"]),

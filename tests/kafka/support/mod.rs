@@ -7,6 +7,7 @@ pub(crate) mod oracle;
 pub(crate) mod posts;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod s3;
 pub(crate) mod stage;
 pub(crate) mod topic;
 pub(crate) mod worker;

@@ -88,6 +88,7 @@ impl Stage {
             .set("output.topic", &self.targets.output)
             .set("dead_letter.topic", &self.targets.dead_letter)
             .set("admin.listen", "127.0.0.1:0")
+            .set("worker.role", "label")
             .set_raw("worker.lanes", "1")
             .set_raw("batch.max_posts", "200")
             .hash_classifier(Duration::ZERO)

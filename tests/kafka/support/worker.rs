@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -83,14 +83,24 @@ impl Launch {
         self
     }
 
+    /// Sets a variable of its environment.
+    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// Its configuration in a folder of its own, and the command that uses it.
     fn command(&self, name: &str) -> (TempDir, Command) {
+        self.command_of(&[name])
+    }
+
+    fn command_of(&self, words: &[&str]) -> (TempDir, Command) {
         let folder = tempfile::Builder::new().prefix("moodstream-worker-").tempdir().expect("a temporary folder");
         let config = folder.path().join("worker.toml");
         let lines: Vec<String> = self.settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
         fs::write(&config, lines.concat()).expect("an own folder can be written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_moodstream"));
-        command.arg(name).arg("--config").arg(&config);
+        command.args(words).arg("--config").arg(&config);
         (folder, command)
     }
 
@@ -102,6 +112,13 @@ impl Launch {
         let output = command.output().expect("the program starts");
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Runs another command with the same settings to its end.
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
+        let (_folder, mut command) = self.command_of(words);
+        command.envs(&self.environment).current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.output().expect("the program starts")
     }
 
     /// Starts it.
@@ -227,6 +244,12 @@ impl Worker {
     /// Waits for its end.
     pub(crate) fn wait(&mut self, deadline: Duration) -> ExitStatus {
         self.process.wait(deadline)
+    }
+
+    /// Whether it stands still, as after SIGSTOP (Linux).
+    pub(crate) fn is_stopped(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
+        status.lines().any(|line| line.starts_with("State:") && line.contains("T (stopped)"))
     }
 
     /// Memory in use, in bytes, where the system tells (Linux).
