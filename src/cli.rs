@@ -444,6 +444,9 @@ pub struct BenchPipelineArgs {
     /// How long to measure each.
     #[arg(long, value_name = "N", default_value = "60")]
     pub seconds: NonZeroU32,
+    /// Use a broker inside the process: needs no Kafka, and is no proof of exactly-once.
+    #[arg(long, conflicts_with_all = ["against", "brokers"])]
+    pub embedded: bool,
     /// Another worker to measure in the same run.
     #[arg(long, value_enum)]
     pub against: Option<Opponent>,

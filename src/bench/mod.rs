@@ -4,6 +4,8 @@
 
 mod archive;
 mod cpu;
+mod feeder;
+mod gpu;
 mod label;
 mod lane;
 mod latency;
@@ -16,12 +18,13 @@ mod rig;
 
 pub use archive::{ArchiveFigures, archive};
 pub use cpu::CpuShares;
+pub use gpu::GpuUse;
 pub use label::{LabelFigures, label};
 pub use lane::{LaneFigures, lane};
 pub use latency::{LatencyFigures, latency};
 pub use machine::{Machine, ModelUsed};
 pub use memory::{MemoryFigures, memory};
 pub use parquet::{parquet, parse};
-pub use pipeline::{PipelineFigures, pipeline};
+pub use pipeline::{Broker, PipelineFigures, pipeline};
 pub use python::Python;
 pub use rig::Posts;

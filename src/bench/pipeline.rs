@@ -4,32 +4,48 @@
 //! opponent the order is baseline, pipeline, opponent, pipeline, baseline: a machine that drifts favours nobody.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::Serialize;
 
 use super::cpu::{Cpu, CpuShares, SESSIONS};
+use super::feeder::Feeder;
+use super::gpu::{GpuUse, GpuWatch};
 use super::machine::{Machine, ModelUsed};
 use super::python::Python;
 use super::rig::{Posts, Rig, Run};
-use crate::config::Config;
+use crate::config::{Config, Inference, Provider};
 use crate::inference::{self, Baseline, Loaded};
 use crate::telemetry::Stage;
 
-/// Partitions of the benchmark's topics.
-const PARTITIONS: i32 = 4;
+/// Partitions of the benchmark's topics, at least.
+const PARTITIONS: usize = 4;
+/// The same on the embedded broker, which holds little of each.
+const EMBEDDED_PARTITIONS: usize = 16;
 /// Time for the batch size to find its level.
 const WARM_UP: Duration = Duration::from_secs(10);
 
 /// Posts in the topic, as a multiple of what the first baseline could do: whoever is measured must not run out.
 const SPARE: f64 = 3.0;
 
+/// Where the pipeline is measured.
+#[derive(Debug, Clone, Copy)]
+pub enum Broker<'a> {
+    /// On the configured cluster, and perhaps against another worker there.
+    Cluster(Option<&'a Python>),
+    /// On a broker inside the process, which shares its cores and neither writes to a disk nor marks transactions.
+    Embedded,
+}
+
 /// What was measured, and with what.
 #[derive(Debug, Serialize)]
 pub struct PipelineFigures {
     machine: Machine,
     model: ModelUsed,
+    /// `cluster` or `embedded`.
+    broker: &'static str,
     /// Seconds of each measurement.
     seconds: u64,
     /// Distinct texts.
@@ -39,6 +55,7 @@ pub struct PipelineFigures {
     baseline: [f64; 2],
     baseline_padding_waste: f64,
     baseline_cpu: Option<CpuShares>,
+    baseline_gpu: Option<GpuUse>,
     /// The whole pipeline; twice when there is an opponent.
     pipeline: Vec<Round>,
     /// The Python worker, posts a second.
@@ -65,6 +82,7 @@ struct Round {
     /// Share of the sessions' time that they had work.
     sessions_busy: f64,
     cpu: Option<CpuShares>,
+    gpu: Option<GpuUse>,
     /// Milliseconds that a batch spent in each stage, on average; those of several lanes overlap.
     stage_milliseconds: Vec<(&'static str, f64)>,
 }
@@ -77,44 +95,61 @@ pub async fn pipeline(
     mut config: Config,
     posts: &Posts,
     seconds: Duration,
-    python: Option<&Python>,
+    broker: Broker<'_>,
 ) -> anyhow::Result<PipelineFigures> {
+    if config.inference.provider == Provider::Cuda && matches!(broker, Broker::Cluster(Some(_))) {
+        bail!("the Python worker runs on the processor: leave out --against with inference.provider = \"cuda\"");
+    }
     // The texts come round again.
     config.inference.cache_entries = 0;
     let loaded = inference::load(&config.model, &config.inference)?;
-    let (before, baseline_cpu) = alone(&loaded, posts, seconds)?;
-    let wanted = before.posts_per_second * (seconds + WARM_UP).as_secs_f64() * SPARE;
+    let before = alone(&loaded, &config.inference, posts, seconds)?;
+    let rate = before.baseline.posts_per_second;
+    let wanted = rate * (seconds + WARM_UP).as_secs_f64() * SPARE;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive count of posts")]
     let count = wanted as usize + 4096 * config.worker.lanes.get();
 
-    let mut rounds = vec![worker(&config, posts, count, &loaded, seconds).await?];
+    let measured = Measured { config: &config, posts, count, loaded: &loaded, seconds };
+    let mut rounds = Vec::new();
     let mut opponent = None;
-    if let Some(python) = python {
-        tracing::info!(seconds = seconds.as_secs(), "the Python worker");
-        let rig = Rig::new(config.clone(), PARTITIONS).await?;
-        rig.fill(posts, count, PARTITIONS)?;
-        opponent = Some(python.run(&rig, &loaded, WARM_UP, seconds).await?);
-        rig.remove().await?;
-        rounds.push(worker(&config, posts, count, &loaded, seconds).await?);
+    match broker {
+        Broker::Embedded => rounds.push(measured.embedded().await?),
+        Broker::Cluster(against) => {
+            rounds.push(measured.cluster().await?);
+            if let Some(python) = against {
+                tracing::info!(seconds = seconds.as_secs(), "the Python worker");
+                let partitions = measured.partitions(PARTITIONS)?;
+                let rig = Rig::new(config.clone(), partitions).await?;
+                rig.fill(posts, count, partitions)?;
+                opponent = Some(python.run(&rig, &loaded, WARM_UP, seconds).await?);
+                rig.remove().await?;
+                rounds.push(measured.cluster().await?);
+            }
+        }
     }
-    let (after, _) = alone(&loaded, posts, seconds)?;
+    let after = alone(&loaded, &config.inference, posts, seconds)?.baseline;
 
-    let baseline = [before.posts_per_second, after.posts_per_second];
+    let baseline = [rate, after.posts_per_second];
     #[expect(clippy::cast_precision_loss, reason = "one or two")]
     let mean = rounds.iter().map(|round| round.posts_per_second).sum::<f64>() / rounds.len() as f64;
     let session_time = |cpu: &Option<CpuShares>, rate: f64| Some(cpu.as_ref()?.of(SESSIONS) / rate);
     let session_time_ratio = session_time(&rounds[0].cpu, rounds[0].posts_per_second)
-        .zip(session_time(&baseline_cpu, baseline[0]))
+        .zip(session_time(&before.cpu, baseline[0]))
         .map(|(pipeline, alone)| pipeline / alone);
     Ok(PipelineFigures {
         machine: Machine::here(),
         model: ModelUsed::new(&loaded),
+        broker: match broker {
+            Broker::Cluster(_) => "cluster",
+            Broker::Embedded => "embedded",
+        },
         seconds: seconds.as_secs(),
         texts: posts.len(),
-        tokens_per_post: before.tokens_per_post,
+        tokens_per_post: before.baseline.tokens_per_post,
         baseline,
-        baseline_padding_waste: before.padding_waste,
-        baseline_cpu,
+        baseline_padding_waste: before.baseline.padding_waste,
+        baseline_cpu: before.cpu,
+        baseline_gpu: before.gpu,
         ratio: mean * 2.0 / (baseline[0] + baseline[1]),
         ratio_to_python: opponent.as_ref().map(|opponent| mean / opponent.posts_per_second),
         session_time_ratio,
@@ -124,49 +159,94 @@ pub async fn pipeline(
     })
 }
 
-fn alone(loaded: &Loaded, posts: &Posts, seconds: Duration) -> anyhow::Result<(Baseline, Option<CpuShares>)> {
-    tracing::info!(seconds = seconds.as_secs(), "ONNX Runtime alone");
-    let first = Cpu::now();
-    let baseline = inference::baseline(loaded, &posts.texts(), seconds)?;
-    let cpu = first.zip(Cpu::now()).map(|(first, last)| last.since(&first));
-    Ok((baseline, cpu))
+/// The runtime alone, and who worked meanwhile.
+struct Alone {
+    baseline: Baseline,
+    cpu: Option<CpuShares>,
+    gpu: Option<GpuUse>,
 }
 
-/// The real worker on a topic of its own.
-async fn worker(
-    config: &Config,
-    posts: &Posts,
+fn alone(loaded: &Loaded, inference: &Inference, posts: &Posts, seconds: Duration) -> anyhow::Result<Alone> {
+    tracing::info!(seconds = seconds.as_secs(), "ONNX Runtime alone");
+    let (first, watch) = (Cpu::now(), GpuWatch::start(inference));
+    let baseline = inference::baseline(loaded, &posts.texts(), seconds)?;
+    let gpu = watch.and_then(GpuWatch::stop);
+    let cpu = first.zip(Cpu::now()).map(|(first, last)| last.since(&first));
+    Ok(Alone { baseline, cpu, gpu })
+}
+
+/// What the real worker is measured with, on topics of its own.
+struct Measured<'a> {
+    config: &'a Config,
+    posts: &'a Posts,
     count: usize,
-    loaded: &Loaded,
+    loaded: &'a Loaded,
     seconds: Duration,
-) -> anyhow::Result<Round> {
-    let rig = Rig::new(config.clone(), PARTITIONS).await?;
-    rig.fill(posts, count, PARTITIONS)?;
-    tracing::info!(seconds = seconds.as_secs(), "the whole pipeline");
-    let run = rig.work(&*loaded.classifier, loaded.sessions).await?;
-    run.wait(1, None).await?;
-    // A quarter of the posts is warm-up enough, should the machine be much faster than a moment ago.
-    run.wait(count as u64 / 4, Some(Instant::now() + WARM_UP)).await?;
-    // Batches are committed as a whole: measured from one commit to another.
-    run.wait(run.labelled() + 1, None).await?;
-    let (first, cpu, started) = (Snapshot::of(&run), Cpu::now(), Instant::now());
-    run.wait(count as u64, Some(started + seconds)).await?;
-    run.wait((count as u64).min(run.labelled() + 1), None).await?;
-    let last = Snapshot::of(&run);
-    let elapsed = started.elapsed().as_secs_f64();
-    let cpu = cpu.zip(Cpu::now()).map(|(first, last)| last.since(&first));
-    run.worker.stop().await.context("the worker did not stop")?;
-    rig.remove().await?;
-    let spent = last.since(&first);
-    Ok(Round {
-        seconds: elapsed,
-        posts_per_second: spent.posts / elapsed,
-        padding_waste: 1.0 - spent.tokens / spent.padded_tokens,
-        batch_posts: spent.posts / spent.transactions,
-        sessions_busy: spent.busy / elapsed / f64::from(u32::try_from(loaded.sessions).unwrap_or(1)),
-        cpu,
-        stage_milliseconds: spent.stages.iter().map(|(name, time)| (*name, time / spent.transactions * 1e3)).collect(),
-    })
+}
+
+impl Measured<'_> {
+    fn partitions(&self, least: usize) -> anyhow::Result<i32> {
+        Ok(i32::try_from(shared_evenly(self.config.worker.lanes, least))?)
+    }
+
+    async fn cluster(&self) -> anyhow::Result<Round> {
+        let partitions = self.partitions(PARTITIONS)?;
+        let rig = Rig::new(self.config.clone(), partitions).await?;
+        rig.fill(self.posts, self.count, partitions)?;
+        let run = rig.work(&*self.loaded.classifier, self.loaded.sessions).await?;
+        let round = self.round(run).await?;
+        rig.remove().await?;
+        Ok(round)
+    }
+
+    async fn embedded(&self) -> anyhow::Result<Round> {
+        let partitions = self.partitions(EMBEDDED_PARTITIONS)?;
+        let rig = Rig::embedded(self.config.clone(), partitions)?;
+        let run = rig.work(&*self.loaded.classifier, self.loaded.sessions).await?;
+        run.joined().await?;
+        tracing::info!("every lane has its partitions");
+        let feeder = Feeder::start(&rig, self.posts, &run, partitions)?;
+        let round = self.round(run).await;
+        feeder.stop()?;
+        round
+    }
+
+    /// Measures a worker that has posts to label, and stops it.
+    async fn round(&self, run: Run) -> anyhow::Result<Round> {
+        let count = self.count as u64;
+        tracing::info!(seconds = self.seconds.as_secs(), "the whole pipeline");
+        run.wait(1, None).await?;
+        // A quarter of the posts is warm-up enough, should the machine be much faster than a moment ago.
+        run.wait(count / 4, Some(Instant::now() + WARM_UP)).await?;
+        // Batches are committed as a whole: measured from one commit to another.
+        run.wait(run.labelled() + 1, None).await?;
+        let watch = GpuWatch::start(&self.config.inference);
+        let (first, cpu, started) = (Snapshot::of(&run), Cpu::now(), Instant::now());
+        run.wait(count, Some(started + self.seconds)).await?;
+        run.wait(count.min(run.labelled() + 1), None).await?;
+        let last = Snapshot::of(&run);
+        let elapsed = started.elapsed().as_secs_f64();
+        let cpu = cpu.zip(Cpu::now()).map(|(first, last)| last.since(&first));
+        let gpu = watch.and_then(GpuWatch::stop);
+        run.worker.stop().await.context("the worker did not stop")?;
+        let spent = last.since(&first);
+        let stages = spent.stages.iter();
+        Ok(Round {
+            seconds: elapsed,
+            posts_per_second: spent.posts / elapsed,
+            padding_waste: 1.0 - spent.tokens / spent.padded_tokens,
+            batch_posts: spent.posts / spent.transactions,
+            sessions_busy: spent.busy / elapsed / f64::from(u32::try_from(self.loaded.sessions).unwrap_or(1)),
+            cpu,
+            gpu,
+            stage_milliseconds: stages.map(|(name, time)| (*name, time / spent.transactions * 1e3)).collect(),
+        })
+    }
+}
+
+/// At least so many partitions, of which every lane gets as many: one with more would keep the others waiting.
+fn shared_evenly(lanes: NonZeroUsize, least: usize) -> usize {
+    lanes.get() * least.div_ceil(lanes.get())
 }
 
 /// The worker's counters at one moment.
@@ -224,13 +304,17 @@ impl fmt::Display for PipelineFigures {
         writeln!(f, "{texts} distinct texts of {tokens_per_post:.1} tokens, {seconds} s each, cache off\n")?;
         let mut row = |what: &str, rate: f64, note: &str| writeln!(f, "  {what:<32}{rate:>8.1} posts/s{note}");
         let padding = |waste: f64| format!("  padding {:.1} %", waste * 100.0);
+        let pipeline = match self.broker {
+            "embedded" => "whole pipeline, embedded broker",
+            _ => "whole pipeline, exactly once",
+        };
         row("ONNX Runtime alone", self.baseline[0], &padding(self.baseline_padding_waste))?;
         for (number, round) in self.pipeline.iter().enumerate() {
             if let (1, Some(python)) = (number, self.python) {
                 row("careful Python worker", python, "")?;
             }
             let note = format!("{}, batches of {:.0}", padding(round.padding_waste), round.batch_posts);
-            row("whole pipeline, exactly once", round.posts_per_second, &note)?;
+            row(pipeline, round.posts_per_second, &note)?;
         }
         row("ONNX Runtime alone, again", self.baseline[1], "")?;
         writeln!(f, "\n  pipeline / ONNX Runtime alone   {:>8.3}", self.ratio)?;
@@ -249,6 +333,11 @@ impl fmt::Display for PipelineFigures {
         if let Some(ratio) = self.session_time_ratio {
             write!(f, "\n  the sessions' time for a post, in the pipeline / alone: {ratio:.3}")?;
         }
+        for (what, gpu) in [("ONNX Runtime alone", &self.baseline_gpu), ("pipeline", &self.pipeline[0].gpu)] {
+            if let Some(gpu) = gpu {
+                write!(f, "\n  {what}: {gpu}")?;
+            }
+        }
         let busy = self.pipeline[0].sessions_busy * 100.0;
         write!(f, "\n  sessions had work {busy:.0} % of the time; a batch's way through its lane, in ms:\n   ")?;
         for (stage, time) in &self.pipeline[0].stage_milliseconds {
@@ -262,6 +351,12 @@ impl fmt::Display for PipelineFigures {
 mod tests {
     use super::*;
     use crate::telemetry::Metrics;
+
+    #[test]
+    fn no_lane_gets_more_partitions_than_another() {
+        let partitions = |lanes, least| shared_evenly(NonZeroUsize::new(lanes).expect("some"), least);
+        assert_eq!([partitions(2, 4), partitions(3, 4), partitions(8, 4), partitions(12, 16)], [4, 6, 8, 24]);
+    }
 
     #[test]
     fn the_time_of_each_stage_is_found_in_what_is_exported() {

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, Producer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use crate::config::{Config, OtherLanguages, Start};
+use crate::config::{Config, OAuth, OtherLanguages, Properties, Start};
+use crate::demo::EmbeddedBroker;
 use crate::inference::Classifier;
 use crate::kafka::{Access, Cluster, Link};
 use crate::post::{Decoded, Mapping};
@@ -24,6 +25,9 @@ use crate::worker::Worker;
 const ENOUGH: usize = 20_000;
 /// How long anything may stand still before a benchmark gives up.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long a new group on the embedded broker waits for its other lanes, so that it is assigned once.
+const JOIN_DELAY: Duration = Duration::from_secs(1);
 
 /// Posts to measure with: JSON records with distinct texts.
 pub struct Posts {
@@ -92,23 +96,20 @@ impl Posts {
 pub(super) struct Rig {
     pub(super) config: Config,
     pub(super) access: Access,
-    admin: AdminClient<Link>,
+    place: Place,
     topics: [String; 3],
+}
+
+/// Where the topics are.
+enum Place {
+    Cluster(AdminClient<Link>),
+    Embedded(#[expect(dead_code, reason = "the broker ends with this value")] EmbeddedBroker),
 }
 
 impl Rig {
     /// Makes the topics and a configuration that uses them.
-    pub(super) async fn new(mut config: Config, partitions: i32) -> anyhow::Result<Self> {
-        let run = format!("moodstream-bench-{:08x}", RandomState::new().hash_one(std::process::id()) >> 32);
-        let topics = [format!("{run}-posts"), format!("{run}-labelled"), format!("{run}-dead")];
-        config.input.topics = vec![topics[0].clone()];
-        config.input.start = Start::Earliest;
-        config.output.topic.clone_from(&topics[1]);
-        config.dead_letter.topic.clone_from(&topics[2]);
-        config.kafka.group = run;
-        config.worker.instance = String::new();
-        // What the model alone is measured on is labelled, whatever its language.
-        config.input.other_languages = OtherLanguages::Label;
+    pub(super) async fn new(config: Config, partitions: i32) -> anyhow::Result<Self> {
+        let (config, topics) = named(config);
         let access = Access::new(&config)?;
         let admin = access.admin()?;
         let new = topics.each_ref().map(|topic| NewTopic::new(topic, partitions, TopicReplication::Fixed(1)));
@@ -117,38 +118,45 @@ impl Rig {
             made.map_err(|(topic, code)| anyhow::anyhow!("topic {topic} cannot be made: {code}"))?;
         }
         tracing::info!(topic = topics[0], "the benchmark's topics are made");
-        Ok(Self { config, access, admin, topics })
+        Ok(Self { config, access, place: Place::Cluster(admin), topics })
+    }
+
+    /// The same on a broker inside the process, with none of the settings that belong to a cluster.
+    pub(super) fn embedded(config: Config, partitions: i32) -> anyhow::Result<Self> {
+        let (mut config, topics) = named(config);
+        let names = topics.each_ref().map(|topic| (topic.as_str(), partitions));
+        let broker = EmbeddedBroker::start(1, &names)?;
+        broker.set_join_delay(JOIN_DELAY);
+        broker.commit_beginnings(&config.kafka.group, &names[..1])?;
+        config.kafka.brokers = broker.address()?;
+        config.kafka.oauth = OAuth::default();
+        config.kafka.properties = Properties::default();
+        let access = Access::new(&config)?;
+        Ok(Self { config, access, place: Place::Embedded(broker), topics })
     }
 
     /// Fills the input topic with `count` records, the posts again and again.
     pub(super) fn fill(&self, posts: &Posts, count: usize, partitions: i32) -> anyhow::Result<()> {
-        self.produce(&self.topics[0], posts.records().cycle().take(count), partitions)
+        let producer = self.producer()?;
+        producer.send_all(posts.records().cycle().take(count), partitions)
     }
 
     /// Fills the output topic with `count` records, these again and again.
     pub(super) fn fill_output(&self, records: &[Vec<u8>], count: usize, partitions: i32) -> anyhow::Result<()> {
-        self.produce(&self.topics[1], records.iter().map(Vec::as_slice).cycle().take(count), partitions)
+        let producer = self.producer_of(&self.topics[1])?;
+        producer.send_all(records.iter().map(Vec::as_slice).cycle().take(count), partitions)
     }
 
-    fn produce<'a>(&self, topic: &str, records: impl Iterator<Item = &'a [u8]>, partitions: i32) -> anyhow::Result<()> {
+    /// A producer of the input topic.
+    pub(super) fn producer(&self) -> anyhow::Result<PostProducer> {
+        self.producer_of(&self.topics[0])
+    }
+
+    fn producer_of(&self, topic: &str) -> anyhow::Result<PostProducer> {
         let mut client = self.access.settings();
         client.set("linger.ms", "20").set("compression.type", "lz4").set("queue.buffering.max.kbytes", "8192");
         let producer = self.access.producer(&client, self.access.link())?;
-        for (index, record) in records.enumerate() {
-            let partition = i32::try_from(index)? % partitions;
-            let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(record);
-            loop {
-                match producer.send(record) {
-                    Ok(()) => break,
-                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                        producer.poll(Duration::from_millis(10));
-                        record = back;
-                    }
-                    Err((error, _)) => return Err(error.into()),
-                }
-            }
-        }
-        producer.flush(PATIENCE).context("the posts could not be produced")
+        Ok(PostProducer { producer, topic: topic.to_owned() })
     }
 
     /// Starts the worker on the filled topic.
@@ -158,14 +166,68 @@ impl Rig {
         let cluster = Cluster::open(&self.config, &metrics).await?;
         let config = Arc::new(self.config.clone());
         let worker = Worker::start(&config, cluster, classifier, sessions, &metrics, &readiness)?;
-        Ok(Run { worker, metrics })
+        readiness.clear(Readiness::STARTING);
+        Ok(Run { worker, metrics, readiness })
     }
 
     /// Removes the topics.
     pub(super) async fn remove(self) -> anyhow::Result<()> {
-        let topics = self.topics.each_ref().map(String::as_str);
-        self.admin.delete_topics(&topics, &AdminOptions::new()).await?;
+        if let Place::Cluster(admin) = &self.place {
+            let topics = self.topics.each_ref().map(String::as_str);
+            admin.delete_topics(&topics, &AdminOptions::new()).await?;
+        }
         Ok(())
+    }
+}
+
+/// A configuration with topics and a group of its own, and the names of the topics.
+fn named(mut config: Config) -> (Config, [String; 3]) {
+    let run = format!("moodstream-bench-{:08x}", RandomState::new().hash_one(std::process::id()) >> 32);
+    let topics = [format!("{run}-posts"), format!("{run}-labelled"), format!("{run}-dead")];
+    config.input.topics = vec![topics[0].clone()];
+    config.input.start = Start::Earliest;
+    config.output.topic.clone_from(&topics[1]);
+    config.dead_letter.topic.clone_from(&topics[2]);
+    config.kafka.group = run;
+    config.worker.instance = String::new();
+    // What the model alone is measured on is labelled, whatever its language.
+    config.input.other_languages = OtherLanguages::Label;
+    (config, topics)
+}
+
+/// Produces posts as they are.
+pub(super) struct PostProducer {
+    producer: BaseProducer<Link>,
+    topic: String,
+}
+
+impl PostProducer {
+    /// Enqueues a record, once there is room.
+    pub(super) fn send(&self, partition: i32, record: &[u8]) -> anyhow::Result<()> {
+        let mut record = BaseRecord::<(), [u8]>::to(&self.topic).partition(partition).payload(record);
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    self.serve(Duration::from_millis(10));
+                    record = back;
+                }
+                Err((error, _)) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Takes in what was delivered, for this long.
+    pub(super) fn serve(&self, time: Duration) {
+        self.producer.poll(time);
+    }
+
+    /// Deals records out to so many partitions, and waits until the broker has them.
+    fn send_all<'a>(&self, records: impl Iterator<Item = &'a [u8]>, partitions: i32) -> anyhow::Result<()> {
+        for (index, record) in records.enumerate() {
+            self.send(i32::try_from(index)? % partitions, record)?;
+        }
+        self.producer.flush(PATIENCE).context("the posts could not be produced")
     }
 }
 
@@ -173,12 +235,25 @@ impl Rig {
 pub(super) struct Run {
     pub(super) worker: Worker,
     pub(super) metrics: Arc<Metrics>,
+    readiness: Readiness,
 }
 
 impl Run {
     /// Posts labelled and committed so far.
     pub(super) fn labelled(&self) -> u64 {
         self.metrics.outcomes.of([Outcome::Labelled.name(), ""]).get()
+    }
+
+    /// Waits until every lane has its partitions.
+    pub(super) async fn joined(&self) -> anyhow::Result<()> {
+        let give_up = Instant::now() + PATIENCE;
+        while !self.readiness.is_ready() {
+            if Instant::now() > give_up {
+                bail!("the worker is not ready after {} s: {:?}", PATIENCE.as_secs(), self.readiness.reasons());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
     }
 
     /// Waits until `count` posts are labelled, or `until` is over; fails when nothing moves.

