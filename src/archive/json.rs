@@ -373,7 +373,7 @@ mod tests {
         assert_eq!(ours(bytes), theirs, "{:?}", String::from_utf8_lossy(bytes));
         if theirs.is_some() {
             let mut json = Json::new(bytes).expect("UTF-8");
-            assert_eq!(json.raw().map(|raw| raw.trim_end()), Ok(String::from_utf8_lossy(bytes).trim()));
+            assert_eq!(json.raw().map(str::trim_end), Ok(String::from_utf8_lossy(bytes).trim()));
             assert_eq!(json.end(), Ok(()));
         }
     }

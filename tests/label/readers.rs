@@ -19,7 +19,7 @@ fn every_reader_finds_the_posts_the_columns_and_the_means_of_the_json_lines() {
     let folder = tempfile::tempdir().expect("a folder");
     let hours = |number: u32| {
         // In the first hour all posts are skipped.
-        let lang = if number % 9 == 0 || number % 24 == 0 { "de" } else { "en" };
+        let lang = if number.is_multiple_of(9) || number.is_multiple_of(24) { "de" } else { "en" };
         format!(
             "{{\"id\":\"{number}\",\"text\":\"Größe \\\"{number}\\\" 😀\",\"lang\":\"{lang}\",\"likes\":{number},\
              \"created_at\":\"2025-03-{:02}T{:02}:{:02}:00.5Z\"}}\n",

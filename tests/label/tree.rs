@@ -74,11 +74,11 @@ fn rows(tree: &Path) -> Vec<Row> {
 /// Posts of several hours, every seventh in another language, every eleventh unreadable.
 fn of_several_hours(count: usize) -> String {
     let line = |number: usize| match number {
-        _ if number % 11 == 0 => format!("no JSON {number}\n"),
+        _ if number.is_multiple_of(11) => format!("no JSON {number}\n"),
         _ => {
             let (hour, minute) = (number % 4, number % 60);
             // A whole hour is skipped.
-            let lang = if hour == 0 || number % 7 == 0 { "de" } else { "en" };
+            let lang = if hour == 0 || number.is_multiple_of(7) { "de" } else { "en" };
             format!(
                 "{{\"id\":\"{number}\",\"text\":\"post {number}\",\"lang\":\"{lang}\",\
                  \"created_at\":\"2025-03-14T2{hour}:{minute:02}:00Z\"}}\n"
