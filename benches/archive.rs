@@ -12,7 +12,7 @@ use moodstream::post::{EventTime, TimeSource};
 use serde_json::{Map, Value};
 
 /// Rows of one file.
-const ROWS: i64 = 65_536;
+const ROWS: u32 = 65_536;
 /// 2026-03-01T12:00:00Z.
 const HOUR: i64 = 1_772_366_400_000;
 
@@ -47,27 +47,35 @@ const WORDS: [&str; 24] = [
 struct Noise(u64);
 
 impl Noise {
-    fn next(&mut self) -> u64 {
+    /// Some number below this one.
+    fn below(&mut self, limit: u32) -> u32 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        self.0 >> 33
+        u32::try_from((self.0 >> 32) % u64::from(limit)).expect("below a u32")
+    }
+
+    fn word(&mut self) -> &'static str {
+        WORDS[self.below(24) as usize]
+    }
+
+    /// A score: most are low, few are high.
+    fn score(&mut self) -> f32 {
+        let share = f32::from(u16::try_from(self.below(1 << 16)).expect("16 bits")) / 65_536.0;
+        share * share * share
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a score needs 24 bits")]
 fn records(labels: usize) -> Vec<Vec<u8>> {
     let names: Vec<String> = (0..labels).map(|label| format!("emotion{label}")).collect();
     let (thresholds, hash, extra) = (vec![0.5; labels], "0123456789abcdef".repeat(4), Map::new());
     let mut noise = Noise(7);
-    let mut record = |offset: i64| {
-        let count = 8 + noise.next() % 24;
-        let words: Vec<&str> = (0..count).map(|_| WORDS[noise.next() as usize % WORDS.len()]).collect();
-        let text = words.join(" ");
-        // Some are low, few are high.
-        let scores: Vec<f32> = (0..labels).map(|_| (noise.next() % (1 << 24)) as f32 / (1 << 24) as f32).collect();
-        let scores: Vec<f32> = scores.iter().map(|score| score * score * score).collect();
-        let event_time = EventTime(HOUR + offset * 50 + noise.next() as i64 % 2000);
+    let record = |row: u32| {
+        let words = 8 + noise.below(24);
+        let text = (0..words).map(|_| noise.word()).collect::<Vec<_>>().join(" ");
+        let scores: Vec<f32> = (0..labels).map(|_| noise.score()).collect();
+        let offset = i64::from(row);
+        let event_time = EventTime(HOUR + offset * 50 + i64::from(noise.below(2000)));
         let created_at = Value::from(event_time.to_string());
-        let id = format!("3k{:011x}", noise.next() * 4096 + 17);
+        let id = format!("3k{:08x}{:03x}", noise.below(u32::MAX), noise.below(4096));
         let values = || Scores { labels: &names, scores: &scores };
         let record = LabelledPost {
             v: FORMAT_VERSION,
@@ -81,11 +89,11 @@ fn records(labels: usize) -> Vec<Vec<u8>> {
             time_source: TimeSource::CreatedAt,
             platform: Some("example"),
             lang: Some("en"),
-            author_id: Some(format!("did:example:{:x}", noise.next() % 20_000)),
+            author_id: Some(format!("did:example:{:x}", noise.below(20_000))),
             extra: &extra,
             labels: Some(values().given(&thresholds)),
             scores: Some(values()),
-            token_count: Some(count as usize + 4),
+            token_count: Some(words as usize + 4),
             truncated: false,
             model: ModelRef { id: "starter-v1", hash: &hash, thresholds: &thresholds },
             source: Source::Record { topic: "posts", partition: 3, offset, timestamp: event_time.0 + 700 },
@@ -93,20 +101,22 @@ fn records(labels: usize) -> Vec<Vec<u8>> {
         };
         serde_json::to_vec(&record).expect("JSON")
     };
-    (0..ROWS).map(&mut record).collect()
+    (0..ROWS).map(record).collect()
 }
 
+#[expect(clippy::print_stdout, reason = "a size belongs beside the times")]
 fn archive(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("archive");
-    group.throughput(Throughput::Elements(ROWS.unsigned_abs())).sample_size(10);
+    group.throughput(Throughput::Elements(u64::from(ROWS))).sample_size(10);
     for labels in [11, 28] {
         let records = records(labels);
         let all = || records.iter().map(Vec::as_slice);
         group.bench_function(BenchmarkId::new("parse", labels), |bencher| {
             bencher.iter(|| black_box(parse(black_box(all())).expect("records")));
         });
-        let (json, file) = (records.iter().map(Vec::len).sum::<usize>(), parquet(all()).expect("a file").len());
-        println!("{labels} labels: {} bytes of JSON and {} of Parquet a row", json as i64 / ROWS, file as i64 / ROWS);
+        let json: usize = records.iter().map(Vec::len).sum();
+        let (file, rows) = (parquet(all()).expect("a file").len(), records.len());
+        println!("{labels} labels: {} bytes of JSON and {} of Parquet a row", json / rows, file / rows);
         group.bench_function(BenchmarkId::new("file", labels), |bencher| {
             bencher.iter(|| black_box(parquet(black_box(all())).expect("a file").len()));
         });

@@ -5,7 +5,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Float32Type, Int32Type, Int64Type, TimeUnit, TimestampMillisecondType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -325,21 +325,21 @@ fn a_full_row_group_is_encoded_and_another_begun() {
     let mut rows = Rows::new(KEEP);
     let json = Sample::labelled(1, 2).json();
     let mut post = ArchivedPost::parse(&json).expect("a record");
-    let total = i64::try_from(GROUP_ROWS).expect("few") + 10;
+    let full = i64::try_from(GROUP_ROWS).expect("few");
+    let total = full + 10;
     for offset in 0..total {
         // Against the order of time, so that each row group has to be sorted.
         post.event_time_ms = TIME + total - offset;
         rows.push(&post, Some((0, offset))).expect("fits");
     }
-    assert_eq!(i64::try_from(rows.len()), Ok(total));
+    assert_eq!(rows.len(), GROUP_ROWS + 10);
     let table = table(&rows.finish(&footer()).expect("a file"));
-    let groups: Vec<i64> =
-        table.metadata.row_groups().iter().map(parquet::file::metadata::RowGroupMetaData::num_rows).collect();
-    assert_eq!(groups, [i64::try_from(GROUP_ROWS).expect("few"), 10]);
+    let groups: Vec<i64> = table.metadata.row_groups().iter().map(RowGroupMetaData::num_rows).collect();
+    assert_eq!(groups, [full, 10]);
     let offsets: Vec<i64> = table.rows.iter().map(|row| row["output_offset"].as_i64().expect("an offset")).collect();
     let (first, second) = offsets.split_at(GROUP_ROWS);
     assert!(first.is_sorted_by(|a, b| a > b) && second.is_sorted_by(|a, b| a > b));
-    assert_eq!((first[0], second[0]), (i64::try_from(GROUP_ROWS).expect("few") - 1, total - 1));
+    assert_eq!((first[0], second[0]), (full - 1, total - 1));
 }
 
 #[test]
@@ -408,9 +408,9 @@ fn memory_is_what_the_rows_hold() {
     let noise = (0..20_000_u64).map(|row| row.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut least = 0;
     for (offset, noise) in (0..).zip(noise) {
-        // Nothing that could be compressed away.
-        let text =
-            (0..20).map(|part: u32| format!("{:015x}", noise.rotate_left(part * 3) >> 4)).collect::<Vec<_>>().concat();
+        let parts: Vec<String> =
+            (0..20).map(|part: u32| format!("{:015x}", noise.rotate_left(part * 3) >> 4)).collect();
+        let text = parts.concat();
         least += text.len() + post.id.len() + 24 + 12 + 11 * 4 + 6 * 8 + 3 * 4 + 8 * 4 + 6 * 4;
         post.text = Some(text.into());
         post.source.offset = Some(offset);

@@ -32,7 +32,7 @@ pub(super) struct Sample {
 
 impl Sample {
     /// The record at this offset, of a model with so many labels.
-    #[expect(clippy::cast_precision_loss, reason = "scores of few labels and few records")]
+    #[expect(clippy::cast_precision_loss, reason = "scores of two digits")]
     pub(super) fn labelled(offset: i64, labels: usize) -> Self {
         Self {
             id: format!("id-{offset}"),
@@ -45,9 +45,7 @@ impl Sample {
             author_id: Some(format!("author-{}", offset % 7)),
             extra: Map::new(),
             scores: Some(
-                (0..labels)
-                    .map(|label| ((offset.unsigned_abs() * 31 + label as u64 * 7) % 100) as f32 / 100.0)
-                    .collect(),
+                (0_i64..).take(labels).map(|label| ((offset * 31 + label * 7) % 100) as f32 / 100.0).collect(),
             ),
             labels: (0..labels).map(|label| format!("label-{label}")).collect(),
             thresholds: vec![0.5; labels],
