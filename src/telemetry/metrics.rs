@@ -394,7 +394,7 @@ mod tests {
         metrics.outcome(Outcome::Labelled, "", 2);
         metrics.outcome(Outcome::Skipped, "language", 1);
         metrics.emotion_labels.of(["joy"]).inc();
-        metrics.archive.lag_seconds.of(["0"]).set(1.5);
+        metrics.archive.lag_seconds.of(["3"]).set(1.5);
         metrics.lag("posts", 0, 7, Duration::from_millis(1500));
         metrics.batch_size_limit.of(["0"]).set(64);
         metrics.session(&session("cpu"));
