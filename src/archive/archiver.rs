@@ -54,6 +54,24 @@ pub(crate) enum ArchiveError {
     Refused(String),
 }
 
+impl ArchiveError {
+    /// Whether it may be over soon, without anybody doing anything.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Store(error) | Self::Identity(IdentityError::Store(error)) => {
+                !matches!(error, StoreError::Refused { .. })
+            }
+            Self::Broker(error) => !error.is_unauthorized(),
+            Self::Identity(_) | Self::Cluster(_) | Self::Refused(_) => false,
+        }
+    }
+
+    /// How long the next try is put off at most.
+    fn longest_pause(&self) -> Duration {
+        if self.is_passing() { Duration::from_secs(5) } else { Duration::from_mins(1) }
+    }
+}
+
 /// What an archiver needs.
 #[derive(Clone)]
 pub(crate) struct Setup {
@@ -83,15 +101,19 @@ impl Archiver {
 
     /// Works until it is told to stop; whatever fails is told and tried again.
     pub(crate) fn run(self) {
-        const LONGEST: Duration = Duration::from_mins(1);
-        let mut pause = Duration::from_secs(1);
+        const FIRST: Duration = Duration::from_secs(1);
+        let mut pause = FIRST;
         while !self.stopping() {
             let began = Instant::now();
             let Err(error) = self.session() else { break };
+            // One that has worked for a while is no sign that the next will fail at once.
+            if began.elapsed() > 4 * pause {
+                pause = FIRST;
+            }
             self.fail(&error.to_string());
             tracing::error!(again_in = ?pause, "the archive cannot work: {error}");
             self.rest(pause);
-            pause = if began.elapsed() > LONGEST { Duration::from_secs(1) } else { (pause * 2).min(LONGEST) };
+            pause = (pause * 2).min(error.longest_pause());
         }
         self.setup.metrics.archive.failing.set(0);
     }
@@ -225,9 +247,7 @@ pub(crate) fn open(setup: &Setup) -> Result<Desk, ArchiveError> {
 /// What keeps the archive from working until a person changes something.
 pub(crate) fn verify_setup(setup: &Setup) -> Result<(), ArchiveError> {
     match open(setup) {
-        Err(ArchiveError::Store(error) | ArchiveError::Identity(IdentityError::Store(error)))
-            if !matches!(error, StoreError::Refused { .. }) =>
-        {
+        Err(error) if error.is_passing() => {
             tracing::warn!("{error}; the archiver tries again");
             Ok(())
         }
@@ -274,7 +294,7 @@ impl<'a> Session<'a> {
                 self.rebalanced()?;
             }
             let busy = self.step_all()?;
-            self.note_what_was_made()?;
+            self.note_what_was_made();
             self.poll(if busy { Duration::ZERO } else { IDLE })?;
             self.close_what_is_due(now())?;
             self.bound_memory(now())?;
@@ -350,17 +370,18 @@ impl<'a> Session<'a> {
     }
 
     /// Hours with new rows are to be declared, or were already and have late rows now.
-    fn note_what_was_made(&mut self) -> Result<(), ArchiveError> {
+    fn note_what_was_made(&mut self) {
         let made: Vec<_> = self.partitions.values_mut().flat_map(|partition| partition.made.drain(..)).collect();
         for (hour, rows) in made {
             let over = hour.end() + self.desk.closing.grace <= now();
-            if over && self.desk.wait(self.desk.store.head(&hours::path(hour)))?.is_some() {
+            // A store that does not tell now is asked again when the hour is declared.
+            let declared = || self.desk.wait(self.desk.store.head(&hours::path(hour)));
+            if over && matches!(declared(), Ok(Some(_))) {
                 self.desk.metrics.archive.late_rows.inc_by(rows);
             } else {
                 self.hours.wrote(hour);
             }
         }
-        Ok(())
     }
 
     /// Takes in what has come.
