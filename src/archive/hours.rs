@@ -5,6 +5,7 @@
 //! way: no input waits to be labelled, no transaction is open, and the last claim ends where the topic does. A file
 //! that an hour does not list came late.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ use super::protocol::FileState;
 
 /// The shortest and the longest time between two tries.
 const OFTEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// Claims that are kept in memory.
+const KEPT_CLAIMS: usize = 256;
 /// Hours without any row are declared complete this far back at most.
 const EMPTY_HOURS: i64 = 24 * 31;
 
@@ -66,6 +69,8 @@ pub(crate) struct Hours {
     done: BTreeSet<Hour>,
     /// The last claim of each partition whose files were all seen.
     seen: BTreeMap<i32, Claim>,
+    /// Claims that were read, by partition and start: they never change.
+    claims: BTreeMap<(i32, i64), Claim>,
 }
 
 impl Hours {
@@ -78,6 +83,7 @@ impl Hours {
             open: None,
             done: BTreeSet::new(),
             seen: BTreeMap::new(),
+            claims: BTreeMap::new(),
         }
     }
 
@@ -132,6 +138,7 @@ impl Hours {
         let partitions = self.partitions(desk)?;
         let mut quiet = Quiet::default();
         let mut wanted = BTreeSet::new();
+        let mut failed = None;
         for hour in due {
             let mut passed = true;
             for (number, last) in &partitions {
@@ -146,8 +153,15 @@ impl Hours {
                 }
             }
             if passed {
-                self.declare(desk, hour, &partitions, now)?;
+                match self.declare(desk, hour, &partitions, now) {
+                    // The others need not wait for it.
+                    Err(Stuck::Later(reason)) => failed = Some(reason),
+                    declared => declared?,
+                }
             }
+        }
+        if let Some(reason) = failed {
+            tracing::warn!("an hour cannot be declared complete yet: {reason}");
         }
         Ok(wanted.into_iter().collect())
     }
@@ -205,7 +219,10 @@ impl Hours {
                 continue;
             }
             let Some(partition) = partitions.get_mut(&name.partition).filter(|of| name.end <= of.end) else { continue };
-            let claim = desk.read_claim(&desk.place(name.partition).claim(name.start))?;
+            let claim = match self.claims.entry((name.partition, name.start)) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(desk.read_claim(&desk.place(name.partition).claim(name.start))?),
+            };
             let promised = claim.files.iter().find(|promise| promise.path == found.path);
             partition.rows += promised.map_or(0, |promise| promise.rows);
             partition.files.push(found.path);
@@ -230,6 +247,9 @@ impl Hours {
             tracing::info!(%hour, rows, "the hour is complete");
         }
         self.done.insert(hour);
+        if self.claims.len() > KEPT_CLAIMS {
+            self.claims.clear();
+        }
         if let Some(open) = &mut self.open {
             open.remove(&hour);
         }

@@ -43,7 +43,7 @@ pub(crate) use compact::{Compactor, Done as Compacted};
 pub(crate) use store::Store;
 pub(crate) use verify::Report;
 
-/// Holds an archive, its topic and its group against each other; see [`verify`].
+/// Holds an archive, its topic and its group against each other; see [`mod@verify`].
 ///
 /// # Errors
 /// When one of them cannot be asked.
