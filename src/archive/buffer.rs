@@ -48,7 +48,7 @@ impl Texts {
 
 /// The end of so many bytes.
 fn offset(bytes: usize) -> i32 {
-    i32::try_from(bytes).expect("a row group is sealed long before it holds 1 GiB, and no record is larger than that")
+    i32::try_from(bytes).expect("another row group begins long before 1 GiB, and no record is larger than that")
 }
 
 /// Strings of which the rows share a few: each is kept once.

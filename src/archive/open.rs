@@ -20,6 +20,7 @@ pub(super) struct Disclosed<'a> {
 #[derive(Default)]
 pub(super) struct OpenRows {
     len: usize,
+    bytes: usize,
     post_id: Texts,
     event_time: Numbers<TimestampMillisecondType>,
     time_source: Words,
@@ -53,6 +54,11 @@ impl OpenRows {
         self.len
     }
 
+    /// Bytes of the strings that differ from row to row, and strings of the lists: no column has more.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// There are so many labels from now on, and no earlier row has any.
     pub(super) fn begin_scores(&mut self, labels: usize) {
         self.scores.resize_with(labels, Numbers::default);
@@ -64,6 +70,16 @@ impl OpenRows {
     /// Adds a row; its scores are as many as there are labels, or none.
     pub(super) fn push(&mut self, post: &ArchivedPost<'_>, disclosed: &Disclosed<'_>, output: Option<(i32, i64)>) {
         self.len += 1;
+        let texts = [
+            Some(&*post.id),
+            post.created_at.as_deref(),
+            post.author_id.as_deref(),
+            disclosed.text,
+            disclosed.hash,
+            post.extra,
+        ];
+        self.bytes += texts.into_iter().flatten().map(str::len).sum::<usize>();
+        self.bytes += post.labels.as_ref().map_or(0, Vec::len);
         self.post_id.push(Some(&post.id));
         self.event_time.push(Some(post.event_time_ms));
         self.time_source.push(Some(&post.time_source));

@@ -18,8 +18,8 @@ use crate::labelled::Disclosure;
 
 /// Rows of a row group at most.
 const GROUP_ROWS: usize = 65_536;
-/// Open rows are encoded at this size: columns address their bytes with 31 bits.
-const GROUP_BYTES: usize = 256 << 20;
+/// Bytes of the texts of a row group at which another one begins: columns address theirs with 31 bits.
+const GROUP_BYTES: usize = 64 << 20;
 
 /// Everything beside the record that shapes a row.
 #[derive(Clone)]
@@ -129,7 +129,7 @@ impl Rows {
     /// When the record is of another bucket, or contradicts an earlier one; nothing has changed then.
     pub(crate) fn push(&mut self, post: &ArchivedPost<'_>, output: Option<(i32, i64)>) -> Result<(), Misfit> {
         let begins = self.admit(post)?;
-        if self.open.len() >= GROUP_ROWS || (self.open.len() % 256 == 255 && self.open.memory() > GROUP_BYTES) {
+        if self.open.len() >= GROUP_ROWS || self.open.bytes() >= GROUP_BYTES {
             // Whoever finishes the file is told.
             if let Err(error) = self.seal() {
                 self.failed.get_or_insert(error);

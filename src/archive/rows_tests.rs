@@ -343,6 +343,19 @@ fn a_full_row_group_is_encoded_and_another_begun() {
 }
 
 #[test]
+fn long_texts_make_smaller_row_groups() {
+    let mut rows = Rows::new(KEEP);
+    let json = Sample { text: Some("x".repeat(1 << 20)), ..Sample::labelled(1, 1) }.json();
+    let post = ArchivedPost::parse(&json).expect("a record");
+    for offset in 0..70 {
+        rows.push(&post, Some((0, offset))).expect("fits");
+    }
+    let table = table(&rows.finish(&footer()).expect("a file"));
+    let groups: Vec<i64> = table.metadata.row_groups().iter().map(RowGroupMetaData::num_rows).collect();
+    assert_eq!(groups, [64, 6]);
+}
+
+#[test]
 fn the_footer_is_read_back_from_the_end_of_the_file_alone() {
     let samples = mixed(2);
     let file = rows_of(&samples).finish(&footer()).expect("a file");
