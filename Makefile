@@ -67,7 +67,7 @@ soak: setup onnxruntime ## the long proofs against a real broker (an hour or so)
 	$(CARGO) test --release --locked --features fault-injection --test soak -- --nocapture
 
 .PHONY: bench
-bench: build onnxruntime python-worker ## speed, latency and memory against a local broker, with the Python worker beside
+bench: build onnxruntime python-worker python-archiver ## speed, latency and memory against a local broker, with the Python worker beside
 	@tools/check-prerequisites.sh --real-broker
 	@tools/fetch-kafka.sh
 	@tools/bench.sh

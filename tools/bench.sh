@@ -28,3 +28,4 @@ bench pipeline "$posts" --against python
 bench label label "$posts"
 bench latency latency "$posts" --seconds 120
 bench memory memory "$posts"
+bench archive archive "$posts" --against python
