@@ -80,6 +80,8 @@ pub(crate) struct Setup {
     pub(crate) readiness: Readiness,
     pub(crate) instance: String,
     pub(crate) stop: Arc<AtomicBool>,
+    /// Whether the hour that is not over yet is written too, once nothing comes: for a topic that ends.
+    pub(crate) impatient: bool,
     pub(crate) runtime: tokio::runtime::Handle,
 }
 
@@ -232,6 +234,7 @@ pub(crate) fn open(setup: &Setup) -> Result<Desk, ArchiveError> {
             grace: millis(archive.grace.0),
             idle: millis(archive.idle.0),
             size: archive.segment_bytes.0,
+            impatient: setup.impatient,
         },
         put_deadline: archive.put_deadline.0,
         instance: setup.instance.clone(),

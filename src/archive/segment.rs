@@ -45,6 +45,8 @@ pub(crate) struct Closing {
     pub(crate) idle: i64,
     /// Bytes.
     pub(crate) size: usize,
+    /// Idle segments close although their hours are not over: nothing more will come.
+    pub(crate) impatient: bool,
 }
 
 /// The rows of a range.
@@ -217,7 +219,7 @@ impl Segment {
         if now >= Hour::of(opened).end() + closing.grace {
             return Some(Close::Hour);
         }
-        let over = self.buckets.keys().all(|(hour, _)| hour.end() <= now);
+        let over = closing.impatient || self.buckets.keys().all(|(hour, _)| hour.end() <= now);
         (over && self.is_idle(now, closing.idle)).then_some(Close::Idle)
     }
 

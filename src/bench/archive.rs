@@ -162,6 +162,7 @@ async fn run(rig: &Rig, url: &Path, count: u64) -> anyhow::Result<Archived> {
         readiness: Readiness::new(metrics.ready.clone()),
         instance: "bench".to_owned(),
         stop: Arc::default(),
+        impatient: true,
         runtime: tokio::runtime::Handle::current(),
         metrics: metrics.clone(),
     };

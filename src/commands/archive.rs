@@ -36,6 +36,7 @@ pub(super) fn verify(args: &ArchiveVerifyArgs, config: Config) -> anyhow::Result
         config: Arc::new(config),
         metrics,
         stop: Arc::default(),
+        impatient: false,
         runtime: runtime.handle().clone(),
     };
     let bar = progress::bar(None);

@@ -150,6 +150,7 @@ async fn start(config: &Arc<Config>, metrics: &Arc<Metrics>, readiness: &Readine
             readiness: readiness.clone(),
             instance,
             stop: Arc::default(),
+            impatient: false,
             runtime: Handle::current(),
         };
         if !role.labels() {

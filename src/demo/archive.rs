@@ -43,6 +43,7 @@ impl DemoArchive {
             readiness: Readiness::new(metrics.ready.clone()),
             instance: "demo".to_owned(),
             stop: Arc::default(),
+            impatient: true,
             runtime: runtime.handle().clone(),
         };
         let archiver = Archiver::start(setup).context("no thread can be started")?;
