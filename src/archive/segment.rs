@@ -280,3 +280,112 @@ impl Content {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{Sample, TIME};
+    use super::*;
+    use crate::config::Exposure;
+
+    const CLOSING: Closing = Closing { grace: 300_000, idle: 30_000, size: 1 << 20, impatient: false };
+    const HOUR: i64 = 3_600_000;
+
+    fn segment(now: i64) -> Segment {
+        Segment::new(RowPolicy { text: Exposure::Keep, key: None }, 0, 0, None, now)
+    }
+
+    fn take(segment: &mut Segment, sample: &Sample, timestamp: i64, now: i64) -> bool {
+        let json = sample.json();
+        segment.push(Taken { offset: sample.offset.expect("an offset"), timestamp, value: Some(&json) }, now)
+    }
+
+    fn place() -> Place {
+        Place { topic: "posts.emotions".into(), topic_id: "t".into(), partition: 0 }
+    }
+
+    #[test]
+    fn in_steady_flow_a_segment_closes_once_an_hour_when_its_grace_is_over() {
+        // A record each ten seconds, for a day.
+        let (mut now, mut closes) = (TIME, 0);
+        let mut open = segment(now);
+        for offset in 0..8_640 {
+            now += 10_000;
+            let mut sample = Sample::labelled(offset, 2);
+            sample.event_time_ms = now;
+            take(&mut open, &sample, now, now);
+            if let Some(why) = open.due(&CLOSING, now) {
+                assert_eq!(why, Close::Hour);
+                assert!(now - Hour::of(now).start() >= CLOSING.grace);
+                assert!(open.files() <= 2, "the hour that is over, and the beginning of the next one");
+                (open, closes) = (Segment::new(open.policy.clone(), 0, open.next, open.watermark, now), closes + 1);
+            }
+        }
+        assert_eq!(closes, 24);
+    }
+
+    #[test]
+    fn an_idle_segment_waits_for_the_end_of_its_hours() {
+        let mut open = segment(TIME);
+        take(&mut open, &Sample::labelled(0, 2), TIME, TIME);
+        assert_eq!(open.due(&CLOSING, TIME + CLOSING.idle), None, "its hour is not over");
+        assert_eq!(open.due(&CLOSING, Hour::of(TIME).end()), Some(Close::Idle));
+        let late = TIME + 5 * HOUR;
+        let mut open = segment(late);
+        take(&mut open, &Sample::labelled(0, 2), late, late);
+        assert_eq!(open.due(&CLOSING, late + CLOSING.idle - 1), None);
+        assert_eq!(open.due(&CLOSING, late + CLOSING.idle), Some(Close::Idle));
+    }
+
+    #[test]
+    fn a_large_segment_closes_at_its_size() {
+        let mut open = segment(TIME);
+        let mut offset = 0;
+        while open.due(&CLOSING, TIME).is_none() {
+            take(&mut open, &Sample::labelled(offset, 11), TIME, TIME);
+            offset += 1;
+        }
+        assert_eq!(open.due(&CLOSING, TIME), Some(Close::Size));
+        assert!(open.memory() >= CLOSING.size && open.memory() < 2 * CLOSING.size, "{}", open.memory());
+    }
+
+    #[test]
+    fn a_clock_that_runs_ahead_passes_no_hour_for_others() {
+        let mut open = segment(TIME);
+        let mut ahead = Sample::labelled(0, 2);
+        ahead.event_time_ms = TIME + 20 * HOUR;
+        take(&mut open, &ahead, TIME, TIME);
+        assert_eq!(open.watermark, Some(TIME));
+    }
+
+    #[test]
+    fn the_same_range_becomes_the_same_files_by_hour_and_model_and_what_is_no_row_is_kept() {
+        let close = || {
+            let mut open = segment(TIME);
+            take(&mut open, &Sample::labelled(0, 2), TIME, TIME);
+            let mut later = Sample::labelled(1, 2);
+            later.event_time_ms = TIME + HOUR;
+            take(&mut open, &later, TIME, TIME);
+            let mut other = Sample::labelled(2, 2);
+            other.model_hash = "00ff00ff".repeat(8);
+            take(&mut open, &other, TIME, TIME);
+            // Below is read again after a seek, and is here already.
+            assert!(!take(&mut open, &Sample::labelled(1, 2), TIME, TIME));
+            assert!(open.push(Taken { offset: 3, timestamp: TIME, value: Some(b"{\xff}") }, TIME), "no row");
+            assert!(open.push(Taken { offset: 4, timestamp: TIME, value: None }, TIME), "a tombstone");
+            open.close(&place(), 9)
+        };
+        let files = close();
+        let rows: Vec<u64> = files.iter().map(|(promise, _)| promise.rows).collect();
+        assert_eq!(rows, [2, 1, 1, 1], "rejects, two models of one hour, the next hour");
+        let again: Vec<Promise> = close().into_iter().map(|(promise, _)| promise).collect();
+        assert_eq!(files.iter().map(|(promise, _)| promise.clone()).collect::<Vec<_>>(), again);
+        let Content::Bytes(rejects) = &files[0].1 else { panic!("rejects first: {:?}", files[0].0) };
+        let lines: Vec<serde_json::Value> = rejects
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).expect("JSON"))
+            .collect();
+        assert_eq!((&lines[0]["offset"], &lines[0]["value_base64"]), (&3.into(), &"e/99".into()));
+        assert_eq!((&lines[1]["class"], &lines[1]["value"]), (&"tombstone".into(), &serde_json::Value::Null));
+    }
+}

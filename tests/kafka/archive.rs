@@ -457,3 +457,28 @@ fn a_store_that_is_down_holds_nothing_up_and_gets_everything_once_it_is_back() {
     let faults = archive.faults_of(rows_of(&objects.join("posts")));
     assert!(faults.is_empty(), "{} faults, such as {:?}", faults.len(), &faults[..faults.len().min(5)]);
 }
+
+#[test]
+fn seventy_two_open_hours_stay_within_the_memory_that_is_configured() {
+    const BUDGET: u64 = 256 << 20;
+    let archive = Archive::of("archive-memory", 4, posts_of(72, 60_000));
+    // Nothing closes for another reason than idleness: all hours of all partitions are open until all is read.
+    let launch = archive.archiver("only").set("archive.memory", "256MiB").set("archive.segment_bytes", "256MiB");
+    let mut archiver = launch.start();
+    let (mut peak, mut open) = (0, 0.0);
+    let ends = archive.ends();
+    eventually(DEADLINE, "everything is claimed", || {
+        peak = archiver.resident_bytes()?.max(peak);
+        open = archiver.metric("moodstream_archive_open_files", "").unwrap_or(0.0).max(open);
+        let claimed = archive.claimed();
+        ends.iter().all(|(partition, end)| claimed.get(partition) == Some(end)).then_some(())
+    });
+    let mut archivers = [archiver];
+    archive.wait_until_archived(&mut archivers);
+    archivers.into_iter().for_each(Worker::stop);
+    archive.assert_whole();
+    assert!(open > 250.0, "{open} files were open at once, of 288");
+    assert!(peak < BUDGET, "the process held {} MiB", peak >> 20);
+    // One file for each hour and partition: no segment had to close early.
+    assert_eq!(all_files(&archive.url().join("posts")).len(), 288);
+}
