@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::claim::Claim;
+use super::desk::{Desk, Stuck, millis};
 use super::hour::Hour;
 use super::layout::{DataName, EXPIRED, HOURS, POSTS, mark};
-use super::partition::{Desk, Stuck, millis};
 use super::protocol::FileState;
 
 /// The shortest and the longest time between two tries.

@@ -17,6 +17,7 @@ pub(crate) mod columns;
 pub(crate) mod compact;
 #[cfg(test)]
 mod compact_tests;
+pub(crate) mod desk;
 mod encode;
 pub(crate) mod footer;
 pub(crate) mod hour;
@@ -35,6 +36,7 @@ pub(crate) mod rows;
 #[cfg(test)]
 mod samples;
 pub(crate) mod segment;
+mod session;
 pub(crate) mod store;
 pub(crate) mod verify;
 

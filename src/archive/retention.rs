@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::claim::Claim;
+use super::desk::{Desk, Stuck, millis};
 use super::hour::Hour;
 use super::layout::{CLAIMS, EXPIRED, POSTS};
-use super::partition::{Desk, Stuck, millis};
 use super::store::{Meta, Store, StoreError};
 
 /// Clocks of stores and machines differ by less than this.

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::claim::{Claim, Promise};
+use super::desk::{Desk, Stuck};
 use super::hours;
 use super::layout::{CLAIMS, EXPIRED, POSTS, Place};
-use super::partition::{Desk, Partition, Stuck};
+use super::partition::Partition;
 use super::protocol::FileState;
 use crate::kafka::Hint;
 
