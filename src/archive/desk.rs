@@ -31,7 +31,7 @@ pub(crate) struct Desk {
     pub(crate) instance: String,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) runtime: tokio::runtime::Handle,
-    /// The clock of [`Chain`].
+    /// When the clock of the chains began.
     pub(crate) began: Instant,
 }
 

@@ -104,7 +104,8 @@ impl Partition {
 
     /// Whether records are gathered now, and a segment could close.
     pub(crate) fn is_gathering(&mut self, desk: &Desk) -> bool {
-        self.reading && matches!(self.chain.next(desk.clock()), Action::Gather(_))
+        // After a claim that came to nothing the position is elsewhere, and what is open is about to be dropped.
+        self.reading && self.chain.next(desk.clock()) == Action::Gather(self.open.start)
     }
 
     /// Bytes of all rows held.

@@ -438,3 +438,14 @@ fn each_rule_that_is_switched_off_is_missed() {
         assert!(found.is_some(), "{off:?} switched off: no run found a row {word}");
     }
 }
+
+#[test]
+fn a_claim_that_does_not_begin_at_the_position_is_not_put() {
+    for (start, end) in [(5, 9), (0, 0)] {
+        let mut chain = Chain::new(Rules { finish_last: true, deadline: DEADLINE });
+        chain.found(None, 0);
+        assert_eq!(chain.next(0), Action::Gather(0));
+        chain.propose(claim(start, end, Vec::new(), None));
+        assert_eq!(chain.next(0), Action::FindLast, "the chain is read again");
+    }
+}
