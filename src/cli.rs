@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::archive::{ArchiveError, CompactError, StoreError};
 use crate::config::{self, Config, ConfigErrors};
 use crate::files::Refused;
 
@@ -585,7 +586,18 @@ impl WorkerFlags {
 /// The exit code of an error: 2 for a wrong configuration or wrong files, else 1. Other wrong use is clap's, also 2.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    ExitCode::from(if error.is::<ConfigErrors>() || error.is::<Refused>() { 2 } else { 1 })
+    let store = matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Refused { .. }));
+    let wrong = store || error.is::<ConfigErrors>() || error.is::<Refused>() || is_wrong_archive(error);
+    ExitCode::from(if wrong { 2 } else { 1 })
+}
+
+/// An archive, or a place for compactions, that the settings should not name.
+fn is_wrong_archive(error: &anyhow::Error) -> bool {
+    match error.downcast_ref::<CompactError>() {
+        Some(CompactError::Refused(_) | CompactError::Store(StoreError::Refused { .. })) => true,
+        Some(_) => false,
+        None => error.downcast_ref::<ArchiveError>().is_some_and(ArchiveError::is_wrong_setting),
+    }
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

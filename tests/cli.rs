@@ -189,3 +189,19 @@ fn without_a_driver_the_gpu_library_fails_the_start_and_names_what_is_missing() 
     // Not libcublasLt.so.13 or another of the libraries that were fetched: those are found.
     ran.expect(1, &["inference.provider = \"cuda\" cannot be had", "libcuda.so.1: cannot open", "make gpu"]);
 }
+
+#[test]
+fn places_that_are_no_archive_or_not_for_compactions_are_wrong_use() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    run(&["compact", "--archive", &path("nothing"), "--to", &path("large")])
+        .expect(2, &["archive.url holds no archive", "_state/archive.json"]);
+    std::fs::create_dir_all(folder.path().join("a/_state")).expect("made");
+    let identity = r#"{"format":1,"id":"i","cluster_id":"c","topic":"t","rules":{"version":1,"text":"keep","key_id":""},"begun":0}"#;
+    std::fs::write(folder.path().join("a/_state/archive.json"), identity).expect("written");
+    run(&["compact", "--archive", &path("a"), "--to", &path("a")]).expect(2, &["give a URL of its own"]);
+    run(&["compact", "--archive", &path("a"), "--to", &path("large")]).expect(0, &["0 files of 0 hours"]);
+    let set = ["--set", "archive.properties.aws_regoin=x"];
+    run(&[&["compact", "--archive", "s3://bucket", "--to", "s3://other"], &set[..]].concat())
+        .expect(2, &["archive.properties.aws_regoin", "aws_region"]);
+}

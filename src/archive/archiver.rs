@@ -57,6 +57,15 @@ impl ArchiveError {
         }
     }
 
+    /// Whether the settings name a store or an archive that they should not.
+    pub(crate) fn is_wrong_setting(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(StoreError::Refused { .. })
+                | Self::Identity(IdentityError::Other { .. } | IdentityError::Store(StoreError::Refused { .. }))
+        )
+    }
+
     /// How long the next try is put off at most.
     fn longest_pause(&self) -> Duration {
         if self.is_passing() { Duration::from_secs(5) } else { Duration::from_mins(1) }

@@ -41,8 +41,8 @@ pub(crate) mod store;
 pub(crate) mod verify;
 
 pub(crate) use archiver::{ArchiveError, Running as Archiver, Setup, verify_setup};
-pub(crate) use compact::{Compactor, Done as Compacted};
-pub(crate) use store::Store;
+pub(crate) use compact::{CompactError, Compactor, Done as Compacted};
+pub(crate) use store::{Store, StoreError};
 pub(crate) use verify::Report;
 
 /// Holds an archive, its topic and its group against each other; see [`mod@verify`].
