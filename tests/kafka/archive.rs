@@ -273,7 +273,7 @@ fn kills_at_every_step_a_standstill_and_a_failing_store_lose_and_double_no_row()
     torment(&archive, |launch| {
         launch.environment(
             "MOODSTREAM_STORE_FAULTS",
-            "lost_request=0.01,lost_reply=0.02,late=0.02,conflict=0.01,own_retry=0.01,unavailable=0.02,torn=0.02,spare_probe",
+            "lost_request=0.01,lost_reply=0.02,late=0.02,conflict=0.01,own_retry=0.01,unavailable=0.02,spare_probe",
         )
     });
     archive.assert_whole();
