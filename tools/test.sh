@@ -51,7 +51,8 @@ done
 
 # Most of these tests wait: more threads than cores.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
-cargo test --locked --features fault-injection "${selected[@]}" "$@"
+# All of them, even after one has failed: a run takes long enough to be read whole.
+cargo test --locked --no-fail-fast --features fault-injection "${selected[@]}" "$@"
 cargo test --locked --features fault-injection --doc "$@"
 if [ -n "$left_out" ]; then echo "left out: $left_out"; fi
 if [ -n "$s3_left_out" ]; then echo "left out: $s3_left_out"; fi

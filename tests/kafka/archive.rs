@@ -283,9 +283,12 @@ fn kills_at_every_step_a_standstill_and_a_failing_store_lose_and_double_no_row()
 fn with_a_store_that_overwrites_a_standstill_before_a_claim_doubles_rows() {
     let archive = Archive::of("archive-overwrites", 4, posts_of(72, 12_000));
     let off = |launch: Launch| launch.environment("MOODSTREAM_STORE_FAULTS", "overwrite,spare_probe");
-    let mut zombie = stand_still(&archive, "one", off);
+    // Groups of their own, and no session that ends meanwhile: a member that is put out between its claim and the
+    // claim's files would double nothing.
+    let mut zombie = stand_still(&archive, "one", |launch| off(launch.set("kafka.session_timeout", "5m")));
     // Other segments: the zombie's claim is not the one that takes its place.
-    let mut other = [off(archive.archiver("other").set("archive.segment_bytes", "700KiB")).start()];
+    let other = archive.archiver("other").set("archive.segment_bytes", "700KiB").set("archive.group", "overwriting");
+    let mut other = [off(other).start()];
     archive.wait_until_archived(&mut other);
     zombie.signal(Signal::SIGCONT);
     zombie.wait_ready();
