@@ -87,7 +87,7 @@ impl Report {
             "{own:wide$}  {:>8.3}  {:>8.3}  {:>15.3}  {:>12.3}  {:>7.3}",
             all.macro_f1, all.micro_f1, all.macro_precision, all.macro_recall, all.hamming_accuracy
         )?;
-        let figure = |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.2} "));
+        let figure = |figure: Option<f64>| figure.map_or_else(|| "-   ".to_owned(), |figure| format!("{figure:.2} "));
         for system in systems {
             writeln!(
                 f,
