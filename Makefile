@@ -123,6 +123,11 @@ model: .deps/model-venv/ready ## write a bundle's golden scores and hashes anew 
 model-check: .deps/model-venv/ready ## compare them, in Python, without writing
 	.deps/model-venv/bin/python tools/model/bundle.py --check $(MODEL)
 
+.PHONY: evaluate
+evaluate: setup onnxruntime ## judge a bundle on gold labels: figures, and target/evaluation.svg (DATA=file, MODEL=models/starter)
+	@test -n "$(DATA)" || { echo "make evaluate DATA=<file in the layout of SemEval-2018 E-c> MODEL=<bundle>; docs/evaluation.md" >&2; exit 2; }
+	$(CARGO) run --release --locked -- model evaluate "$(DATA)" --model "$(MODEL)" --svg target/evaluation.svg
+
 .PHONY: clean
 clean: kafka-stop ## remove builds and the local Kafka's data; .deps/ (fetched files) stays
 	$(CARGO) clean

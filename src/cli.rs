@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::archive::{ArchiveError, CompactError, StoreError};
 use crate::config::{self, Config, ConfigErrors};
+use crate::evaluation::DataError;
 use crate::files::Refused;
 
 const TOP_HELP: &str = "\
@@ -265,16 +266,72 @@ pub enum RecordTime {
 pub enum ModelCommand {
     /// Verify a model bundle: hashes, labels, shapes, golden scores.
     ///
-    /// The same checks as at the start of a worker.
+    /// The same checks as at the start of a worker. With --against its scores are also held against those that
+    /// another implementation gave the same texts; with --shuffle texts are run again in random orders, batches and
+    /// paddings, and no score may move by more than 1e-6.
     #[command(after_help = concat!(
-        "Example:\n  moodstream model verify --model models/starter\n\n",
+        "Example:\n  moodstream model verify --model models/starter\n",
+        "  moodstream model verify --model models/mine --against pytorch.jsonl --max 1e-5 --shuffle 10\n\n",
         "Exit codes: 0 it is sound, 1 it is not, 2 wrong use or configuration."
     ))]
-    Verify {
-        /// Directory of the model (model.path).
-        #[arg(long, value_name = "DIR")]
-        model: Option<String>,
-    },
+    Verify(ModelVerifyArgs),
+    /// Judge a model bundle on posts whose labels people have given.
+    ///
+    /// Prints precision, recall and F1 of each label and of all, Hamming accuracy and Jaccard, beside what is published
+    /// about other systems, and what a score means: of the scores of a size, the share that came true. The posts go
+    /// through the same tokenizer, batches and sessions as in `label`, and labels are given at the bundle's own thresholds.
+    #[command(after_help = concat!(
+        "Example:\n  moodstream model evaluate dev.txt --model models/starter --svg quality.svg\n",
+        "  moodstream model evaluate dev.txt --format json | jq .overall\n\n",
+        "Exit codes: 0 done, however good, 1 failed at work, 2 wrong use or configuration."
+    ))]
+    Evaluate(EvaluateArgs),
+}
+
+/// Options of `model verify`.
+#[derive(Debug, Args)]
+pub struct ModelVerifyArgs {
+    /// JSON lines of texts with the scores that they should have: {"text": …, "scores": […]}, in the order of the labels.
+    #[arg(long, value_name = "FILE")]
+    pub against: Option<PathBuf>,
+    /// Largest difference from those scores.
+    #[arg(long, value_name = "DIFFERENCE", default_value = "1e-5", value_parser = difference, requires = "against")]
+    pub max: f64,
+    /// Run the texts of --against, or else the golden ones, so many times in random batches.
+    #[arg(long, value_name = "TIMES")]
+    pub shuffle: Option<NonZeroUsize>,
+    /// Directory of the model (model.path).
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<String>,
+}
+
+/// Options of `model evaluate`.
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// Posts with gold labels: tab-separated, with a header of ID, Tweet and the model's labels, then 0 or 1 for each.
+    #[arg(value_name = "DATA")]
+    pub data: PathBuf,
+    /// How the figures are printed.
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+    /// File for a picture of the figures; overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// File for each post's id and scores as JSON lines; overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub scores: Option<PathBuf>,
+    /// Directory of the model (model.path).
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<String>,
+}
+
+/// How figures are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// Tables.
+    Text,
+    /// One JSON object; `moodstream schema evaluation` describes it.
+    Json,
 }
 
 /// What to do with an archive.
@@ -510,6 +567,8 @@ pub enum SchemaOf {
     Status,
     /// The columns of the archive's Parquet files, and what their footers say.
     Archive,
+    /// The figures of `model evaluate --format json`.
+    Evaluation,
 }
 
 impl Cli {
@@ -542,7 +601,10 @@ impl Cli {
             Command::Bench(bench) => bench.settings(),
             Command::Demo(DemoArgs { model, .. })
             | Command::Label(LabelArgs { model, .. })
-            | Command::Model(ModelCommand::Verify { model }) => {
+            | Command::Model(
+                ModelCommand::Verify(ModelVerifyArgs { model, .. })
+                | ModelCommand::Evaluate(EvaluateArgs { model, .. }),
+            ) => {
                 vec![("model.path", model.clone())]
             }
             Command::Schema { .. } => Vec::new(),
@@ -587,7 +649,8 @@ impl WorkerFlags {
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let store = matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Refused { .. }));
-    let wrong = store || error.is::<ConfigErrors>() || error.is::<Refused>() || is_wrong_archive(error);
+    let file = error.is::<Refused>() || error.is::<DataError>();
+    let wrong = store || file || error.is::<ConfigErrors>() || is_wrong_archive(error);
     ExitCode::from(if wrong { 2 } else { 1 })
 }
 
@@ -603,6 +666,11 @@ fn is_wrong_archive(error: &anyhow::Error) -> bool {
 fn assignment(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write it as key=value, such as batch.linger=20ms")?;
     Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+fn difference(text: &str) -> Result<f64, String> {
+    let value = text.parse().ok().filter(|value| (0.0..=1.0).contains(value));
+    value.ok_or_else(|| "write a number from 0 to 1, such as 1e-5".to_owned())
 }
 
 #[cfg(test)]
@@ -660,7 +728,8 @@ mod tests {
         for line in [
             "produce --topic t - --brokers b:1",
             "bench lane posts.jsonl --brokers b:1",
-            "model verify --model m",
+            "model verify --model m --against r.jsonl --max 0.001 --shuffle 3",
+            "model evaluate dev.txt --model m --format json --svg a.svg --scores b.jsonl",
             "bench posts.jsonl --model m",
             "bench latency posts.jsonl --model m",
             "bench memory posts.jsonl --model m",

@@ -9,6 +9,7 @@ pub mod commands;
 mod committed;
 pub mod config;
 pub mod demo;
+mod evaluation;
 mod fate;
 mod fault;
 pub mod files;

@@ -67,7 +67,8 @@ fn help_teaches_the_first_steps() {
         0,
         &["First steps:", "moodstream demo", "check --topic posts", "MOODSTREAM__KAFKA__BROKERS", "Exit codes: 0 done"],
     );
-    for command in [&["run"][..], &["check"], &["model", "verify"], &["produce"], &["schema"]] {
+    let leaves = [&["run"][..], &["check"], &["model", "verify"], &["model", "evaluate"], &["produce"], &["schema"]];
+    for command in leaves {
         run(&[command, &["--help"]].concat()).expect(0, &["Example:", "Exit codes: 0"]);
     }
 }
@@ -167,8 +168,38 @@ fn model_verify_tells_the_figures_of_a_sound_model() {
 }
 
 #[test]
+fn files_that_cannot_be_evaluated_are_wrong_use_and_none_of_their_text_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let data = path("dev.txt");
+    let wrong = |content: &str, more: &[&str], parts: &[&str]| {
+        std::fs::write(&data, content).expect("written");
+        let ran = run(&[&["model", "evaluate", &data], more].concat());
+        ran.expect(2, parts);
+        assert!(!ran.said.contains("secret"), "{}", ran.said);
+        assert!(std::fs::read_to_string(&data).expect("still there") == content, "the data are as they were");
+    };
+    let labels = "anger\tanticipation\tdisgust\tfear\tjoy\tlove\toptimism\tpessimism\tsadness\tsurprise\ttrust";
+    let header = format!("ID\tTweet\t{labels}\n");
+    let zeros = "\t0".repeat(10);
+    let right = format!("{header}a\tmy secret\t0{zeros}\n");
+    wrong("a\tmy secret\t1\t0\n", &[], &["dev.txt line 1: header", "\"ID\""]);
+    wrong(&header.replace("trust", "hope"), &[], &["dev.txt line 1", "no \"trust\" and also \"hope\""]);
+    wrong(&format!("{header}a\tmy secret\t7{zeros}\n"), &[], &["dev.txt line 2: anger: expected 0 or 1, found \"7\""]);
+    wrong(&format!("{header}a\tmy secret\tNONE{zeros}\n"), &[], &["dev.txt line 2: anger", "no gold labels"]);
+    wrong(&format!("{header}a\tmy secret\t0\n"), &[], &["dev.txt line 2", "13 values", "found 3"]);
+    wrong(&right, &["--svg", &data], &["dev.txt is also an input"]);
+    wrong(&right, &["--scores", &path("no/such.jsonl")], &["cannot write", "there is no folder"]);
+    wrong(&right, &["--format", "xml"], &["xml", "text", "json"]);
+    run(&["model", "evaluate", &path("nothing.txt")]).expect(2, &["cannot read", "nothing.txt"]);
+    run(&["model", "evaluate"]).expect(2, &["<DATA>"]);
+    run(&["model", "verify", "--max", "0.1"]).expect(2, &["--against"]);
+    run(&["model", "verify", "--against", &data, "--max", "2"]).expect(2, &["from 0 to 1"]);
+}
+
+#[test]
 fn schemas_are_printed_as_committed() {
-    for name in ["config", "labelled-post", "rejected-line", "archive"] {
+    for name in ["config", "labelled-post", "rejected-line", "archive", "evaluation"] {
         let output = moodstream(&["schema", name]).output().expect("the program starts");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schemas/{name}.schema.json"));
         assert!(output.stdout == std::fs::read(path).expect("committed"), "{name}");

@@ -13,6 +13,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::cpu::processor_seconds;
 use super::machine::{Machine, ModelUsed};
 use super::rig::{PATIENCE, Posts, Rig};
 use crate::archive::{Archiver, Setup};
@@ -166,7 +167,7 @@ async fn run(rig: &Rig, url: &Path, count: u64) -> anyhow::Result<Archived> {
         runtime: tokio::runtime::Handle::current(),
         metrics: metrics.clone(),
     };
-    let (cpu, started) = (processor_seconds()?, Instant::now());
+    let (cpu, started) = (processor_time()?, Instant::now());
     let archiver = Archiver::start(setup).context("no thread can be started")?;
     let counted = &metrics.archive;
     let (mut last, mut moved) = (0, Instant::now());
@@ -180,7 +181,7 @@ async fn run(rig: &Rig, url: &Path, count: u64) -> anyhow::Result<Archived> {
         }
     }
     let seconds = started.elapsed().as_secs_f64() - idle;
-    let cpu_seconds = processor_seconds()? - cpu;
+    let cpu_seconds = processor_time()? - cpu;
     if !archiver.stop(Instant::now() + PATIENCE).await {
         bail!("the archiver did not stop");
     }
@@ -228,15 +229,6 @@ fn hours(posts: &Path) -> anyhow::Result<usize> {
     Ok(hours)
 }
 
-/// Processor time of this process so far.
-#[cfg(target_os = "linux")]
-fn processor_seconds() -> anyhow::Result<f64> {
-    let stat = procfs::process::Process::myself()?.stat()?;
-    #[expect(clippy::cast_precision_loss, reason = "a count of ticks far below 2^52")]
-    Ok((stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn processor_seconds() -> anyhow::Result<f64> {
-    bail!("processor time is read from /proc, which this system does not have")
+fn processor_time() -> anyhow::Result<f64> {
+    processor_seconds().context("processor time is read from /proc, which this system does not have")
 }

@@ -84,6 +84,19 @@ impl Cpu {
     }
 }
 
+/// Processor time of this process so far, in seconds; `None` where the system does not tell.
+#[cfg(target_os = "linux")]
+pub(crate) fn processor_seconds() -> Option<f64> {
+    let stat = procfs::process::Process::myself().ok()?.stat().ok()?;
+    #[expect(clippy::cast_precision_loss, reason = "a count of ticks far below 2^52")]
+    Some((stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn processor_seconds() -> Option<f64> {
+    None
+}
+
 /// What a thread of this process does, by its name.
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "threads are looked at on Linux only"))]
 fn thread_of(name: &str) -> &'static str {

@@ -18,6 +18,7 @@ mod rig;
 
 pub use archive::{ArchiveFigures, archive};
 pub use cpu::CpuShares;
+pub(crate) use cpu::processor_seconds;
 pub use gpu::GpuUse;
 pub use label::{LabelFigures, label};
 pub use lane::{LaneFigures, lane};

@@ -5,12 +5,14 @@ mod bench;
 mod check;
 mod compact;
 mod demo;
+mod evaluate;
 mod label;
 mod model;
 mod produce;
 mod progress;
 mod run;
 mod schema;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -28,7 +30,8 @@ pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Bench(command) => bench::run(command, for_a_cluster(cli)?),
         Command::Compact(args) => compact::run(args, &cli.load_config()?),
         Command::Check(args) => check::run(cli, args),
-        Command::Model(ModelCommand::Verify { .. }) => model::verify(&cli.load_config()?),
+        Command::Model(ModelCommand::Verify(args)) => verify::run(args, &cli.load_config()?),
+        Command::Model(ModelCommand::Evaluate(args)) => evaluate::run(args, &cli.load_config()?),
         Command::Demo(args) => demo::run(&cli.load_config()?, args.out.clone()),
         Command::Label(args) => label::run(args, &cli.load_config()?),
         Command::Produce(args) => produce::run(args, &for_a_cluster(cli)?),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::SchemaOf;
 use crate::telemetry::status;
-use crate::{archive, config, files, labelled};
+use crate::{archive, config, evaluation, files, labelled};
 
 /// Prints the schema.
 ///
@@ -17,6 +17,7 @@ pub(super) fn run(of: SchemaOf) -> anyhow::Result<ExitCode> {
         SchemaOf::LabelledPost => labelled::schema_text(),
         SchemaOf::RejectedLine => files::reject_schema_text(),
         SchemaOf::Archive => archive::columns::description_text(),
+        SchemaOf::Evaluation => evaluation::schema_text(),
         SchemaOf::Status => status::schema_text(),
     };
     match io::stdout().write_all(text.as_bytes()) {

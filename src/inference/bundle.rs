@@ -93,7 +93,8 @@ fn read_manifest(file: &Path) -> Result<Manifest, ModelError> {
     Ok(manifest)
 }
 
-fn read_golden(file: &Path, labels: usize) -> Result<Vec<GoldenText>, ModelError> {
+/// Reads texts with a score for each label.
+pub(crate) fn read_golden(file: &Path, labels: usize) -> Result<Vec<GoldenText>, ModelError> {
     let unreadable = |source| ModelError::Unreadable { file: file.to_path_buf(), source };
     let invalid = |key: String, expected: String, found: String| {
         Err(ModelError::Invalid { file: file.to_path_buf(), key, expected, found })

@@ -23,12 +23,14 @@ mod micro_batch;
 mod null;
 mod pool;
 mod session;
+mod shuffle;
 
 use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use baseline::{Baseline, baseline};
+pub(crate) use bundle::read_golden;
 pub use bundle::{Bundle, GoldenText};
 pub use encode::{EncodeError, Encoded, Encoder};
 pub use error::{GoldenMismatch, ModelError};
@@ -38,6 +40,7 @@ pub use load::{Loaded, load};
 pub use manifest::{InputNames, Manifest, Precision, Tolerance};
 pub use micro_batch::{Cutter, MicroBatch};
 pub use null::{NullClassifier, REFERENCE_LABELS};
+pub use shuffle::{Shuffled, Worst, shuffle};
 
 /// Token ids of one text.
 type TokenIds = Arc<[u32]>;

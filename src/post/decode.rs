@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::pointer::Pointer;
 use super::select::Selection;
-use super::{BadInput, Decoded, Post, html};
+use super::{BadInput, Decoded, Post, read_text};
 use crate::config::{Input, OneOrMore, TextFormat};
 
 /// The compiled mapping: `input.post`, `input.fields`, `input.select`, `input.extra` and what goes with them.
@@ -113,11 +113,7 @@ impl Mapping {
                 });
             }
         };
-        let text = match self.format {
-            TextFormat::Plain => text,
-            TextFormat::Html => html::to_text(&text),
-            TextFormat::Escaped => html::unescape(text),
-        };
+        let text = read_text(self.format, text);
         Ok(Decoded::Post(Post { id, text, created_at, lang, author, platform, extra }))
     }
 

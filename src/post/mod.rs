@@ -14,6 +14,8 @@ use serde_json::{Map, Value};
 pub use decode::Mapping;
 pub use event_time::{EventTime, TimeSource};
 
+use crate::config::TextFormat;
+
 /// A post as decoded from one input record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Post {
@@ -38,6 +40,15 @@ impl Post {
     #[must_use]
     pub fn head(&self, limit: usize) -> &str {
         &self.text[..self.text.floor_char_boundary(limit)]
+    }
+}
+
+/// The text as people read it.
+pub(crate) fn read_text(format: TextFormat, text: String) -> String {
+    match format {
+        TextFormat::Plain => text,
+        TextFormat::Html => html::to_text(&text),
+        TextFormat::Escaped => html::unescape(text),
     }
 }
 

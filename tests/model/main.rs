@@ -2,6 +2,7 @@
 //!
 //! They need ONNX Runtime (`make onnxruntime`) and fail without it.
 
+mod evaluation;
 mod faults;
 mod independence;
 mod refusals;
