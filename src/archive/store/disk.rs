@@ -180,7 +180,7 @@ fn sync(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use super::*;
 
@@ -224,24 +224,33 @@ mod tests {
         let (_folder, disk) = disk();
         let hour = disk.root().join("posts/hour");
         let done = AtomicBool::new(false);
+        // Each try fails for one removal; a writer gives up when every one of its tries met one.
+        let allowed = AtomicUsize::new(0);
+        let removed = AtomicUsize::new(0);
         let failed: Vec<_> = std::thread::scope(|scope| {
             scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    let _ = fs::remove_dir(&hour);
+                while !done.load(Ordering::Acquire) {
+                    if allowed.load(Ordering::Acquire) > 0 && fs::remove_dir(&hour).is_ok() {
+                        allowed.fetch_sub(1, Ordering::AcqRel);
+                        removed.fetch_add(1, Ordering::AcqRel);
+                    }
                     std::thread::yield_now();
                 }
             });
-            let outcomes = (0..100).map(|number| {
+            let outcomes = (0..500).map(|number| {
                 let path = format!("posts/hour/{number}");
+                // One less, because a removal of the writer before may be under way.
+                allowed.store(TRIES - 2, Ordering::Release);
                 let created = disk.create(&path, b"x");
                 let _ = fs::remove_file(disk.root().join(&path));
                 created
             });
             let failed = outcomes.filter(|created| !matches!(created, Ok(Created::New))).collect();
-            done.store(true, Ordering::Relaxed);
+            done.store(true, Ordering::Release);
             failed
         });
         assert!(failed.is_empty(), "{failed:?}");
+        assert!(removed.load(Ordering::Acquire) > 0, "no folder was removed");
     }
 
     #[test]
