@@ -4,7 +4,7 @@ KIND emoaxis is the reference model: its files, its code (emoaxis/), its archite
 The others are sequence classifiers of the transformers library. Such a checkpoint labels nothing sensibly: it is
 there to be exported and measured where the real one cannot be had. The same arguments give the same weights.
 
-The tokenizer is of the architecture's kind, trained on this project's own posts.
+The tokenizer is of the architecture's kind, trained on this project's own posts, or on those of --texts.
 """
 
 import argparse
@@ -37,9 +37,9 @@ GOEMOTIONS = (
 POSTS = Path(__file__).parents[2] / "src" / "demo" / "posts.jsonl"
 
 
-def own_posts() -> list[str]:
-    """The texts of the demo, written for this project."""
-    return [json.loads(line)["text"] for line in POSTS.read_text("utf-8").splitlines()]
+def posts(file: Path) -> list[str]:
+    """The texts of JSON lines."""
+    return [str(json.loads(line).get("text", "")) for line in file.read_text("utf-8").splitlines()]
 
 
 def byte_level(texts: list[str]) -> PreTrainedTokenizerFast:
@@ -49,7 +49,7 @@ def byte_level(texts: list[str]) -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.ByteLevel()
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     trainer = trainers.BpeTrainer(
-        vocab_size=8000, min_frequency=2, special_tokens=special, show_progress=False,
+        vocab_size=50265, min_frequency=2, special_tokens=special, show_progress=False,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
     )  # fmt: skip
     tokenizer.train_from_iterator(texts, trainer)
@@ -99,8 +99,7 @@ def pieces(texts: list[str], names: list[str]) -> PreTrainedTokenizerFast:
     )  # fmt: skip
 
 
-def tokenizer_of(kind: str) -> PreTrainedTokenizerFast:
-    texts = own_posts()
+def tokenizer_of(kind: str, texts: list[str]) -> PreTrainedTokenizerFast:
     if kind in {"emoaxis", "roberta"}:
         return byte_level(texts)
     if kind == "xlm-roberta":
@@ -158,11 +157,11 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Pat
 
 def make(
     kind: str, folder: Path, *, tiny: bool = False, layers: int | None = None, labels: list[str] = EMOTIONS,
-    problem: str | None = "multi_label_classification",
+    problem: str | None = "multi_label_classification", texts: Path = POSTS,
 ) -> None:  # fmt: skip
     """One checkpoint; `problem` is what config.json says of the kind of labels."""
     torch.manual_seed(7)
-    tokenizer = tokenizer_of(kind)
+    tokenizer = tokenizer_of(kind, posts(texts))
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
     # As many rows as the real roberta-base has.
     vocabulary = 50265 if kind == "emoaxis" and not tiny else len(tokenizer)
@@ -183,11 +182,13 @@ def main() -> None:
     arguments.add_argument("--layers", type=int, help="other than the family's base model has")
     arguments.add_argument("--labels", type=int, choices=[11, 28], default=11, help="28: those of GoEmotions")
     arguments.add_argument("--softmax", action="store_true", help="single-label, as the export refuses it")
+    arguments.add_argument("--texts", type=Path, default=POSTS, help="JSON lines to train the tokenizer on")
     options = arguments.parse_args()
     make(
         options.kind, options.folder, tiny=options.tiny, layers=options.layers,
         labels=EMOTIONS if options.labels == 11 else GOEMOTIONS,
         problem="single_label_classification" if options.softmax else "multi_label_classification",
+        texts=options.texts,
     )  # fmt: skip
     print(f"{options.folder}: {options.kind} with random weights")
 

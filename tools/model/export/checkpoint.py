@@ -100,6 +100,15 @@ def load(source: str, options: Options) -> Checkpoint:
     )
 
 
+def tokenizer_alone(source: str, options: Options):
+    """Without the weights."""
+    folder, _ = located(source, options.revision)
+    own_code = bool(read_config(folder).get("auto_map"))
+    if own_code:
+        require_trust(source, folder, options)
+    return load_tokenizer(source, folder, own_code)
+
+
 def located(source: str, revision: str | None) -> tuple[Path, str | None]:
     """The checkpoint's files on this disk, and the revision where they come from the hub."""
     folder = Path(source).expanduser()

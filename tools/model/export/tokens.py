@@ -10,9 +10,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from transformers import AutoTokenizer
-
 from . import checkpoint, texts
+from .refusal import Refused
 from .running import Bundle
 
 
@@ -36,16 +35,21 @@ def crate_version() -> str:
 
 def main() -> int:
     arguments = argparse.ArgumentParser(prog="export.tokens", description="compare token ids")
-    arguments.add_argument("checkpoint", type=Path, help="its folder")
+    arguments.add_argument("checkpoint")
     arguments.add_argument("bundle", type=Path)
     arguments.add_argument("files", type=Path, nargs="*")
+    arguments.add_argument("--trust-code", action="store_true")
     options = arguments.parse_args()
     checkpoint.quiet()
     if crate_version() != version("tokenizers"):
         print(f"error: Cargo.lock has tokenizers {crate_version()}, this environment {version('tokenizers')}: requirements.txt pins it", file=sys.stderr)
         return 1
     found = Bundle(options.bundle)
-    tokenizer = AutoTokenizer.from_pretrained(options.checkpoint, trust_remote_code=False)
+    try:
+        tokenizer = checkpoint.tokenizer_alone(options.checkpoint, checkpoint.Options(trust_code=options.trust_code))
+    except Refused as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     files = [file for one in options.files for file in (sorted(one.rglob("*")) if one.is_dir() else [one])]
     sources = {"texts to stumble over": texts.HARD, "the project's own": texts.own()}
     sources |= {str(file): texts.read(file) for file in files if file.suffix in {".jsonl", ".tsv", ".txt"}}
