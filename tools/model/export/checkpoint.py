@@ -205,15 +205,19 @@ def load_model(source: str, folder: Path, raw: dict, own_code: bool) -> torch.nn
     for part in [config, getattr(config, "encoder", None)]:
         if part is not None:
             part._attn_implementation = "eager"
-    arguments = {"config": config, "dtype": torch.float32, "trust_remote_code": own_code, "output_loading_info": True}
+    arguments = {"config": config, "dtype": torch.float32, "trust_remote_code": own_code}
+    arguments |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
     try:
         model, loading = kind.from_pretrained(folder, attn_implementation="eager", **arguments)
     except OSError as error:
         raise Refused(f"{source}: {str(error).splitlines()[0]}") from error
     missing = sorted(name for name in loading["missing_keys"] if "position_ids" not in name)
     if missing or loading["mismatched_keys"]:
-        absent = ", ".join((missing or [str(key) for key in loading["mismatched_keys"]])[:3])
-        raise Refused(f"{source}: weights are missing ({absent}): an encoder without its classifier? Fine-tune it first")
+        absent = ", ".join((missing or [str(key[0]) for key in loading["mismatched_keys"]])[:3])
+        raise Refused(
+            f"{source}: weights are missing or of another shape than config.json says ({absent}): an encoder without its "
+            "classifier, or another number of labels? Fine-tune it first"
+        )
     return model.eval()
 
 

@@ -1,7 +1,6 @@
 """Texts to check an export with: this project's own, and a person's files."""
 
 import json
-from itertools import cycle
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
@@ -34,12 +33,10 @@ def varied(count: int) -> list[str]:
         lambda one, _: f"@someone {one} 😂", lambda one, other: f"{other[: len(other) // 2]}… {one}",
         lambda one, _: f"#{one.replace(' ', '')} {one[::2]}",
     ]  # fmt: skip
-    seen, base = dict.fromkeys(texts), list(texts)
-    for step, change in zip(range(100 * count), cycle(changes)):
-        if len(seen) >= count:
-            break
-        one, other = base[step % len(base)], base[(step * 7 + 3) % len(base)]
-        seen.setdefault(change(one, other))
+    seen = dict.fromkeys(texts)
+    for change in changes:
+        for step, one in enumerate(texts):
+            seen.setdefault(change(one, texts[(step * 7 + 3) % len(texts)]))
     return [text for text in seen if text.strip()][:count]
 
 

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 import bundle
@@ -104,3 +105,17 @@ def test_texts_to_compare_with_are_different_and_as_many_as_wanted():
     found = texts.varied(2000)
     assert len(found) == len(set(found)) == 2000
     assert all(text.strip() for text in found)
+
+
+def test_an_int8_bundle_becomes_an_fp32_one_with_its_own_weights(made, tmp_path):
+    before, _ = made
+    done = export(str(before), "--precision", "fp32", "--out", str(tmp_path / "wide"))
+    assert done.returncode == 0, done.stderr
+    narrow, wide = Bundle(before), Bundle(tmp_path / "wide")
+    assert wide.manifest["precision"] == "fp32" and wide.manifest["labels"] == narrow.manifest["labels"]
+    sequences = narrow.ids(texts.golden())
+    scores = wide.alone(sequences)
+    # Activations alone are rounded in the narrow one.
+    assert 0 < np.abs(scores - narrow.alone(sequences)).mean() < 0.02
+    kinds = {node.op_type for node in onnx.load(tmp_path / "wide" / "model.onnx").graph.node}
+    assert not kinds & {"MatMulIntegerToFloat", "QuantizeLinear", "Shape"}

@@ -49,7 +49,7 @@ def test_a_model_that_does_not_say_is_refused_until_the_caller_does(checkpoints,
         ({"problem_type": "regression"}, ["regression", "multi_label_classification"]),
         ({"model_type": "gpt2"}, ["gpt2", "not supported", "roberta"]),
         ({"architectures": ["BertForMaskedLM"]}, ["BertForMaskedLM", "no sequence classifier"]),
-        ({"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": None}, ["weights are missing"]),
+        ({"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": None}, ["classifier.weight", "another number of labels"]),
     ],
 )
 def test_what_is_no_multi_label_classifier_is_refused(checkpoints, tmp_path, values, parts):
