@@ -12,7 +12,7 @@ SHELL_SCRIPTS = .ci/run $(shell find tools -name '*.sh')
 
 .PHONY: help
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## name what this machine lacks, and how to install it
@@ -115,18 +115,64 @@ schemas: ## write schemas/, docs/metrics.md and docs/configuration.md anew from 
 	.deps/model-venv/bin/pip install --disable-pip-version-check --quiet -r $<
 	touch $@
 
-.PHONY: model
-model: .deps/model-venv/ready ## write a bundle's golden scores and hashes anew (MODEL=models/starter)
+.PHONY: bundle
+bundle: .deps/model-venv/ready ## write a bundle's golden scores and hashes anew (MODEL=models/starter)
 	.deps/model-venv/bin/python tools/model/bundle.py $(MODEL)
 
-.PHONY: model-check
-model-check: .deps/model-venv/ready ## compare them, in Python, without writing
+.PHONY: bundle-check
+bundle-check: .deps/model-venv/ready ## compare them, in Python, without writing
 	.deps/model-venv/bin/python tools/model/bundle.py --check $(MODEL)
 
 .PHONY: evaluate
 evaluate: setup onnxruntime ## judge a bundle on gold labels: figures, and target/evaluation.svg (DATA=file, MODEL=models/starter)
 	@test -n "$(DATA)" || { echo "make evaluate DATA=<file in the layout of SemEval-2018 E-c> MODEL=<bundle>; docs/evaluation.md" >&2; exit 2; }
 	$(CARGO) run --release --locked -- model evaluate "$(DATA)" --model "$(MODEL)" --svg target/evaluation.svg
+
+.PHONY: model-environment
+model-environment: ## Python for training and export: torch, transformers (5 GB, once)
+	@tools/model/environment.sh
+
+# Empty words are left out; a value with spaces stays one argument.
+named = $(if $($(1)),$(2) "$($(1))")
+model_arguments = $(call named,OUT,--out) $(call named,ID,--id) $(call named,REVISION,--revision) \
+	$(call named,LABELS,--labels) $(call named,THRESHOLDS,--thresholds) $(call named,LANGUAGES,--languages) \
+	$(call named,MAX_LENGTH,--max-length) $(call named,LICENCE,--licence) $(trusted)
+trusted = $(if $(TRUST_CODE),--trust-code) $(if $(MULTI_LABEL),--multi-label)
+training_tool = PYTHONPATH=tools/model .deps/model-training/bin/python -W ignore -m training
+export_tool = PYTHONPATH=tools/model .deps/model-training/bin/python -W ignore -m export
+
+.PHONY: model
+model: model-environment ## make a bundle of a checkpoint (MODEL=<hub id or folder> PRECISION=fp32|int8|fp16); docs/models.md
+	@$(if $(filter command line environment,$(origin MODEL)),,echo 'make model: which? MODEL=<hub id or folder>' >&2; exit 2)
+	@$(export_tool) "$(MODEL)" --precision $(or $(PRECISION),int8) $(model_arguments)
+
+.PHONY: model-test
+model-test: model-environment ## tests of training and export, on checkpoints made on the spot
+	cd tools/model && ../../.deps/model-training/bin/python -m pytest tests
+
+.PHONY: model-parity
+model-parity: model-environment ## PyTorch against a bundle on 2,000 texts (MODEL=<checkpoint> BUNDLE=)
+	@$(export_tool).parity "$(MODEL)" "$(BUNDLE)" --out target/parity.jsonl $(call named,TEXTS,--texts) $(trusted)
+
+.PHONY: model-quality
+model-quality: model-environment ## what a precision costs (FP32=<bundle> BUNDLE= TEXTS=<labelled table or texts>)
+	@$(export_tool).quality "$(FP32)" "$(BUNDLE)" "$(TEXTS)"
+
+.PHONY: model-speed
+model-speed: model-environment ## per-token int8 against dynamic int8 (FP32=<bundle> BUNDLE=)
+	@$(export_tool).speed "$(FP32)" "$(BUNDLE)" $(call named,TEXTS,--texts)
+
+.PHONY: tokenizer-parity
+tokenizer-parity: model-environment ## a bundle's token ids against transformers' (MODEL=<checkpoint> BUNDLE= DATA=<files>)
+	@$(export_tool).tokens "$(MODEL)" "$(BUNDLE)" $(DATA) $(if $(TRUST_CODE),--trust-code)
+
+.PHONY: train
+train: model-environment ## train the starter model, in .training; goes on where it stopped (DATA=<folder of tweets>)
+	@$(training_tool) train --data "$(DATA)" --work .training
+
+.PHONY: cross-validate
+cross-validate: model-environment ## what the recipe of `make train` is worth, on three folds (DATA=<folder of tweets>)
+	@$(training_tool) cross-validate --data "$(DATA)" --work .training
 
 .PHONY: clean
 clean: kafka-stop ## remove builds and the local Kafka's data; .deps/ (fetched files) stays

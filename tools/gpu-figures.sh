@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # Takes the figures of docs/gpu.md: tools/gpu-figures.sh [models|verify|budgets|sessions|pipeline|memory]…
 #
-# Without a step: all of them, about 12 minutes. Needs `make build`, `make gpu` and
-# `python3 -m pip install -r tools/model/requirements-gpu.txt`; no Kafka. A step that fails is told, and the next one
-# runs. Bundles, JSON and logs lie in target/gpu-figures; the table at the end is made of all JSON there.
+# Without a step: all of them, about 12 minutes. Needs `make build`, `make gpu` and `make model-environment`; no Kafka.
+# A step that fails is told, and the next one runs. Bundles, JSON and logs lie in target/gpu-figures; the table at the end is made of all JSON there.
 #
 #   POSTS         JSON lines with posts (default: as tools/bench.sh)
 #   SECONDS_EACH  of a measurement (10)
@@ -18,7 +17,7 @@ posts=${POSTS:-${MOODSTREAM_TEST_POSTS:-../shared/data/posts/posts.jsonl}}
 if [ ! -f "$posts" ]; then posts=src/demo/posts.jsonl; fi
 seconds=${SECONDS_EACH:-10} provider=${PROVIDER:-cuda} lanes=${LANES:-$((($(nproc) + 1) / 2))} layers=${LAYERS:-12}
 read -r -a budgets <<<"${BUDGETS:-8192 16384 32768 65536}"
-python=${PYTHON:-python3} program=${MOODSTREAM:-target/release/moodstream}
+python=${PYTHON:-$PWD/.deps/model-training/bin/python} program=${MOODSTREAM:-target/release/moodstream}
 work=target/gpu-figures
 mkdir -p "$work"
 rm -f "$work/failed"
@@ -42,13 +41,16 @@ bench() { # name, bundle, arguments of `bench`
 }
 
 models() {
-  local precision
-  for precision in fp32 fp16; do
-    rm -rf "$work/starter-$precision" "$work/roberta-$precision"
-    tell "starter-$precision" "$python" tools/model/gpu_bundle.py models/starter "$work/starter-$precision" \
-      --precision $precision &
-    tell "roberta-$precision" "$python" tools/model/gpu_bundle.py roberta-base "$work/roberta-$precision" \
-      --precision $precision --texts "$posts" --layers "$layers" &
+  local model precision
+  rm -rf "$work"/{starter,roberta}-{checkpoint,fp32,fp16}
+  tell "starter's checkpoint" "$python" tools/model/starter_checkpoint.py "$work/starter-checkpoint"
+  tell "roberta-base's checkpoint" "$python" tools/model/random_checkpoint.py emoaxis "$work/roberta-checkpoint" \
+    --layers "$layers" --texts "$posts"
+  for model in starter roberta; do
+    for precision in fp32 fp16; do
+      PYTHONPATH=tools/model tell "$model-$precision" "$python" -m export "$work/$model-checkpoint" \
+        --precision $precision --out "$work/$model-$precision" &
+    done
   done
   wait
 }
