@@ -3,7 +3,8 @@
 # and then says so in its last line. MOODSTREAM_REQUIRE_KAFKA=1 makes their absence an error. Without a
 # Chromium the status page's tests are left out in the same way; MOODSTREAM_REQUIRE_BROWSER=1 insists;
 # without Go those on a real S3 server, and MOODSTREAM_REQUIRE_S3=1 insists; where they cannot be installed,
-# the test with other programs that read Parquet, and MOODSTREAM_REQUIRE_READERS=1 insists.
+# the test with other programs that read Parquet, and MOODSTREAM_REQUIRE_READERS=1 insists; those of training and
+# export run where `make model-environment` was, and MOODSTREAM_REQUIRE_MODEL_TESTS=1 makes it.
 # Arguments go to `cargo test`. The soak tests are `make soak`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -54,8 +55,22 @@ export RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
 # All of them, even after one has failed: a run takes long enough to be read whole.
 cargo test --locked --no-fail-fast --features fault-injection "${selected[@]}" "$@"
 cargo test --locked --features fault-injection --doc "$@"
+
+# Training and export, in Python, where their 5 GB are there or asked for; with arguments, which are cargo's, it is
+# Rust that is meant.
+models_left_out=
+if [ $# -eq 0 ]; then
+  if [ "${MOODSTREAM_REQUIRE_MODEL_TESTS-}" = 1 ] || [ -f .deps/model-training/ready ]; then
+    make --no-print-directory model-test
+  else
+    models_left_out=yes
+  fi
+fi
 if [ -n "$left_out" ]; then echo "left out: $left_out"; fi
 if [ -n "$s3_left_out" ]; then echo "left out: $s3_left_out"; fi
+if [ -n "$models_left_out" ]; then
+  echo "left out: the tests of training and export: make model-environment installs what they need (5 GB)"
+fi
 if ! tools/check-prerequisites.sh --browser >/dev/null 2>&1; then
   echo "left out: the status page's tests in a browser: they need Chromium; make setup tells how to install it"
 fi
