@@ -42,7 +42,7 @@ def test_a_bundle_is_complete_and_says_where_it_comes_from(made):
     assert manifest["thresholds"] == [0.4] * 28
     assert manifest["licence"] == "mit" and manifest["languages"] == ["en"]
     assert "go_emotions" in manifest["provenance"] and "bert" in manifest["provenance"]
-    assert str(out) not in json.dumps(manifest), "no paths of this machine"
+    assert str(out.parents[1]) not in json.dumps(manifest), "no paths of this machine"
     assert manifest["precision"] == "int8" and manifest["max_length"] == 48
     assert {"golden_label_agreement_with_fp32", "golden_max_difference_from_pytorch"} <= set(manifest["metrics"])
     assert {name: bundle.sha256(out / name) for name in bundle.HASHED} == manifest["files"]
@@ -60,8 +60,8 @@ def test_golden_scores_are_those_of_the_bundle_and_its_texts_the_projects_own(ma
 
 
 def test_what_fails_writes_nothing_and_says_why_in_one_line(tmp_path):
-    random_checkpoint.make("bert", tmp_path / "softmax", tiny=True, problem="single_label_classification")
-    done = export(str(tmp_path / "softmax"), "--precision", "fp32", "--out", str(tmp_path / "out"))
+    random_checkpoint.make("bert", tmp_path / "single", tiny=True, problem="single_label_classification")
+    done = export(str(tmp_path / "single"), "--precision", "fp32", "--out", str(tmp_path / "out"))
     assert done.returncode == 1
     assert done.stderr.startswith("error: ") and "softmax" in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()

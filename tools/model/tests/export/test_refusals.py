@@ -29,11 +29,11 @@ def refused(source: str, options: Options | None = None) -> str:
 
 
 def test_a_softmax_model_is_refused_by_name(tmp_path):
-    random_checkpoint.make("bert", tmp_path / "softmax", tiny=True, problem="single_label_classification")
-    message = refused(str(tmp_path / "softmax"))
-    assert "softmax" in message and "single_label_classification" in message
+    random_checkpoint.make("bert", tmp_path / "single", tiny=True, problem="single_label_classification")
+    message = refused(str(tmp_path / "single"))
+    assert "single-label softmax model" in message and "single_label_classification" in message
     # Not even on request: it says what it is.
-    assert "softmax" in refused(str(tmp_path / "softmax"), Options(multi_label=True))
+    assert "single-label softmax model" in refused(str(tmp_path / "single"), Options(multi_label=True))
 
 
 def test_a_model_that_does_not_say_is_refused_until_the_caller_does(checkpoints, tmp_path):
