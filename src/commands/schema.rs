@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::SchemaOf;
 use crate::telemetry::status;
-use crate::{archive, config, files, labelled};
+use crate::{archive, config, files, labelled, trends};
 
 /// Prints the schema.
 ///
@@ -18,6 +18,7 @@ pub(super) fn run(of: SchemaOf) -> anyhow::Result<ExitCode> {
         SchemaOf::RejectedLine => files::reject_schema_text(),
         SchemaOf::Archive => archive::columns::description_text(),
         SchemaOf::Status => status::schema_text(),
+        SchemaOf::Trends => trends::schema_text(),
     };
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
