@@ -16,6 +16,7 @@ use crate::archive::{ArchiveError, CompactError, StoreError};
 use crate::config::{self, Config, ConfigErrors};
 use crate::evaluation::DataError;
 use crate::files::Refused;
+use crate::trends::TrendsError;
 
 const TOP_HELP: &str = "\
 First steps:
@@ -23,6 +24,7 @@ First steps:
   moodstream check --topic posts       see whether everything is in place
   moodstream run --topic posts         label the topic posts into posts.emotions
   moodstream label posts.jsonl         label a file, no Kafka needed
+  moodstream trends                    see how emotions move, from the archive
 
 Settings come from built-in defaults, then the file given by --config, then environment variables
 (MOODSTREAM__KAFKA__BROKERS is kafka.brokers), then flags; later ones win.
@@ -122,6 +124,27 @@ pub enum Command {
         "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."
     ))]
     Compact(CompactArgs),
+    /// See how emotions move: what people felt, when, and what changed.
+    ///
+    /// Reads an archive, a tree of `compact`, or one of `label --out DIR/`: shares of the posts that have each emotion
+    /// with 95 % intervals, mean scores, changes from period to period, and the hours that stand out from the same
+    /// hour of other days. Only labelled posts count; skipped ones are told beside them. No broker is needed.
+    #[command(after_help = concat!(
+        "Example:\n  moodstream trends --from 7d --emotion joy,anger\n",
+        "  moodstream trends s3://bucket/moods --from 2026-11-01 --by week --where lang=en --group-by platform\n",
+        "  moodstream trends labelled/ --by hour --time-zone Europe/Berlin --format csv --out moods.csv\n\n",
+        "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration, an empty archive or a damaged file."
+    ))]
+    Trends(TrendsArgs),
+    /// Keep the tallies beside an archive that let `trends` answer at once.
+    ///
+    /// Counts and sums of each hour by emotion, platform, language and model. What a run finds counted already it
+    /// leaves; hours with newer files, such as late ones, are counted anew, and until then `trends` reads those itself.
+    #[command(after_help = concat!(
+        "Example:\n  moodstream rollup s3://bucket/moods\n\n",
+        "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration, an empty archive or a damaged file."
+    ))]
+    Rollup(RollupArgs),
     /// Measure on a real broker: the whole pipeline against the model alone, or a part.
     ///
     /// Without a subcommand: baseline, pipeline, baseline, in one run. The baseline is ONNX Runtime alone on the
@@ -363,6 +386,89 @@ pub struct CompactArgs {
     pub archive: Option<String>,
 }
 
+/// Options of `rollup`.
+#[derive(Debug, Args)]
+pub struct RollupArgs {
+    /// The archive or a tree of compact, a folder or a URL such as s3://bucket/moods (archive.url unless given).
+    #[arg(value_name = "PATH|URL")]
+    pub path: Option<String>,
+    /// Threads that read; one for each core unless given.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+}
+
+/// Options of `trends`.
+#[derive(Debug, Args)]
+pub struct TrendsArgs {
+    /// The archive, a folder or a URL such as s3://bucket/moods (archive.url unless given).
+    #[arg(value_name = "PATH|URL")]
+    pub path: Option<String>,
+    /// First time: a date, a time in --time-zone, an instant, or how long ago, such as 7d; the archive's first unless given.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// The time after the last, written in the same way; the end of the archive unless given.
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Length of the periods; weeks begin on Monday.
+    #[arg(long, value_enum, default_value_t = Period::Day)]
+    pub by: Period,
+    /// Emotions, in this order; all unless given.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub emotion: Vec<String>,
+    /// Only posts with one of these words: platform, lang, source_topic, source_file or time_source; repeatable. An empty word
+    /// stands for posts without one.
+    #[arg(long = "where", value_name = "COLUMN=WORD,…")]
+    pub filter: Vec<String>,
+    /// Tell figures apart by these columns, or by model.
+    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
+    pub group_by: Vec<String>,
+    /// Whose days and weeks: an IANA name such as Europe/Berlin, an offset such as +05:30; UTC unless given.
+    #[arg(long, value_name = "NAME")]
+    pub time_zone: Option<String>,
+    /// Only posts labelled by this model, by the beginning of its hash or its id; several are taken together.
+    #[arg(long, value_name = "HASH,…", value_delimiter = ',')]
+    pub model: Vec<String>,
+    /// Form of the answer.
+    #[arg(long, value_enum, default_value_t = TrendsFormat::Table)]
+    pub format: TrendsFormat,
+    /// File for the answer; overwritten. Standard output unless given.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Hours that stand out, at most.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub standouts: usize,
+    /// Read the posts even where the roll-up knows the answer.
+    #[arg(long)]
+    pub full_scan: bool,
+    /// Threads that read; one for each core unless given.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+}
+
+/// Lengths of periods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Period {
+    /// Hours of the time zone's clock.
+    Hour,
+    /// Its days.
+    Day,
+    /// Its weeks.
+    Week,
+}
+
+/// Forms of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TrendsFormat {
+    /// For people: figures, small charts, hours that stand out.
+    Table,
+    /// Everything, as one object.
+    Json,
+    /// A row for each period, group and emotion.
+    Csv,
+    /// The same rows as a Parquet file.
+    Parquet,
+}
+
 /// Options of `archive verify`.
 #[derive(Debug, Args)]
 pub struct ArchiveVerifyArgs {
@@ -414,6 +520,9 @@ pub enum BenchCommand {
     /// Measure the peak resident memory on a large backlog.
     #[command(after_help = concat!("Example:\n  moodstream bench memory posts.jsonl --posts 1000000\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
     Memory(BenchMemoryArgs),
+    /// Measure `trends` over an archive of random posts, also against DuckDB. No broker is needed.
+    #[command(after_help = concat!("Example:\n  moodstream bench trends --rows 100000000 --days 90 --dir /var/tmp/random --against duckdb\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
+    Trends(BenchTrendsArgs),
 }
 
 /// What every measurement on a broker takes.
@@ -454,6 +563,36 @@ pub struct BenchArchiveArgs {
     /// What every measurement takes.
     #[command(flatten)]
     pub common: BenchCommon,
+}
+
+/// Options of `bench trends`.
+#[derive(Debug, Args)]
+pub struct BenchTrendsArgs {
+    /// Posts of the archive.
+    #[arg(long, value_name = "N", default_value = "1000000")]
+    pub rows: NonZeroU64,
+    /// Days that they are spread over.
+    #[arg(long, value_name = "N", default_value = "30")]
+    pub days: NonZeroU32,
+    /// Folder for the archive, which stays; one that holds an archive of an earlier run is used as it is.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Ask another program the same, for comparison.
+    #[arg(long, value_enum)]
+    pub against: Option<Reader>,
+    /// Interpreter of --against duckdb; `make readers` makes one.
+    #[arg(long, value_name = "FILE", default_value = ".deps/readers/bin/python")]
+    pub python: PathBuf,
+    /// File for the figures as JSON; overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Programs that read Parquet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Reader {
+    /// DuckDB, with as many threads.
+    Duckdb,
 }
 
 /// Options of `bench label`.
@@ -569,6 +708,8 @@ pub enum SchemaOf {
     Archive,
     /// The figures of `model evaluate --format json`.
     Evaluation,
+    /// The answer of `trends --format json`.
+    Trends,
 }
 
 impl Cli {
@@ -607,7 +748,7 @@ impl Cli {
             ) => {
                 vec![("model.path", model.clone())]
             }
-            Command::Schema { .. } => Vec::new(),
+            Command::Rollup(_) | Command::Schema { .. } | Command::Trends(_) => Vec::new(),
         };
         flags.extend(more.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
         flags
@@ -619,6 +760,7 @@ impl BenchArgs {
         match &self.command {
             None => self.pipeline.common.settings(),
             Some(BenchCommand::Label(BenchLabelArgs { model, .. })) => vec![("model.path", model.clone())],
+            Some(BenchCommand::Trends(_)) => Vec::new(),
             Some(
                 BenchCommand::Archive(BenchArchiveArgs { common, .. })
                 | BenchCommand::Lane(BenchLaneArgs { common, .. })
@@ -650,7 +792,8 @@ impl WorkerFlags {
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let store = matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Refused { .. }));
     let file = error.is::<Refused>() || error.is::<DataError>();
-    let wrong = store || file || error.is::<ConfigErrors>() || is_wrong_archive(error);
+    let question = error.downcast_ref::<TrendsError>().is_some_and(TrendsError::is_wrong_use);
+    let wrong = store || file || question || error.is::<ConfigErrors>() || is_wrong_archive(error);
     ExitCode::from(if wrong { 2 } else { 1 })
 }
 

@@ -21,6 +21,7 @@ mod labeller;
 mod lane;
 pub mod post;
 pub mod telemetry;
+mod trends;
 pub mod worker;
 
 /// Tokenizing allocates dozens of times for a post, on several threads.

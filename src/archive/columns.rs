@@ -207,13 +207,13 @@ impl Kind {
 }
 
 /// The name of a label's column: in lower case, what is no letter, digit or `_` of ASCII as `_`.
-pub(super) fn name_of(label: &str) -> String {
+pub(crate) fn name_of(label: &str) -> String {
     let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
     label.chars().map(letter).collect()
 }
 
 /// The schema of a file: the emotions stand where the labels are known.
-pub(super) fn schema<'a>(labels: impl IntoIterator<Item = &'a str>) -> Schema {
+pub(crate) fn schema<'a>(labels: impl IntoIterator<Item = &'a str>) -> Schema {
     let arrow = |column: &Column| ArrowField::new(column.name, column.kind.data_type(), column.nullable);
     let scores = labels.into_iter().map(|label| ArrowField::new(name_of(label), DataType::Float32, true));
     let fields: Vec<ArrowField> = BEFORE.iter().map(arrow).chain(scores).chain(AFTER.iter().map(arrow)).collect();

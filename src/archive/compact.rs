@@ -35,7 +35,7 @@ const PART_BYTES: u64 = 128 << 20;
 /// Bytes of a file's end that hold its footer, usually.
 const TAIL: u64 = 64 << 10;
 /// Which archive a tree of compactions is of.
-const SOURCE: &str = "_state/compaction.json";
+pub(crate) const SOURCE: &str = "_state/compaction.json";
 
 /// Why hours cannot be compacted.
 #[derive(Debug, thiserror::Error)]

@@ -148,7 +148,7 @@ fn writer<W: io::Write + Send>(into: W, schema: &Schema) -> Result<SerializedFil
 }
 
 /// How each column is encoded.
-pub(super) fn properties(schema: &Schema) -> Result<WriterProperties> {
+pub(crate) fn properties(schema: &Schema) -> Result<WriterProperties> {
     let zstd = Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?);
     let mut properties = WriterProperties::builder()
         .set_compression(zstd)

@@ -4,7 +4,7 @@
 //! has no footer at all.
 
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{FooterTail, KeyValue, ParquetMetaDataReader};
+use parquet::file::metadata::{FooterTail, KeyValue, ParquetMetaData, ParquetMetaDataReader};
 
 use super::hour::Hour;
 
@@ -63,14 +63,14 @@ pub(crate) struct Segment {
 }
 
 /// What is known of a file's rows beside where they come from.
-pub(super) struct About<'a> {
-    pub(super) rows: usize,
-    pub(super) text: &'static str,
-    pub(super) model_id: &'a str,
-    pub(super) model_hash: &'a str,
+pub(crate) struct About<'a> {
+    pub(crate) rows: usize,
+    pub(crate) text: &'static str,
+    pub(crate) model_id: &'a str,
+    pub(crate) model_hash: &'a str,
     /// Labels and their columns; none when no row is labelled.
-    pub(super) labels: Option<(&'a [String], Vec<String>)>,
-    pub(super) thresholds: &'a [f32],
+    pub(crate) labels: Option<(&'a [String], Vec<String>)>,
+    pub(crate) thresholds: &'a [f32],
 }
 
 /// What an existing file says of itself.
@@ -106,7 +106,7 @@ pub(crate) enum NoFooter {
 
 impl Footer {
     /// Every key that has a value.
-    pub(super) fn metadata(&self, about: &About<'_>) -> Vec<KeyValue> {
+    pub(crate) fn metadata(&self, about: &About<'_>) -> Vec<KeyValue> {
         let About { rows, text, model_id, model_hash, labels, thresholds } = about;
         let list = |values: &[String]| serde_json::Value::from(values).to_string();
         let mut pairs = vec![
@@ -148,9 +148,18 @@ impl Footer {
             return Err(NoFooter::Short { needed: length.saturating_add(TAIL) });
         };
         let metadata = ParquetMetaDataReader::decode_metadata(&rest[from..]).map_err(NoFooter::Torn)?;
+        Stated::of(&metadata)
+    }
+}
+
+impl Stated {
+    /// Reads it from a file's metadata.
+    ///
+    /// # Errors
+    /// When the file is another's.
+    pub(crate) fn of(metadata: &ParquetMetaData) -> Result<Self, NoFooter> {
         let file = metadata.file_metadata();
-        let pairs = file.key_value_metadata().map_or(&[][..], Vec::as_slice);
-        let values = Values(pairs);
+        let values = Values::of(metadata);
         let format: u32 = values.parsed("format")?;
         if format != FORMAT {
             return Err(NoFooter::Foreign { what: format!("it is of format {format}, where {FORMAT} is known") });
@@ -169,15 +178,49 @@ impl Footer {
         };
         let rows = u64::try_from(file.num_rows())
             .map_err(|_| NoFooter::Foreign { what: "it has fewer rows than none".to_owned() })?;
-        let footer = Self { hour: values.parsed("hour")?, segment };
-        Ok(Stated { footer, rows, model_hash: values.text("model_hash")? })
+        let footer = Footer { hour: values.parsed("hour")?, segment };
+        Ok(Self { footer, rows, model_hash: values.text("model_hash")? })
+    }
+}
+
+/// The model of a file's rows, and where its labels are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Labelling {
+    /// The model's id.
+    pub(crate) model_id: String,
+    /// Each label and the column of its scores, in the model's order; none when all rows are skipped.
+    pub(crate) labels: Vec<(String, String)>,
+}
+
+impl Labelling {
+    /// Reads it from a file's metadata.
+    ///
+    /// # Errors
+    /// When the file is another's.
+    pub(crate) fn of(metadata: &ParquetMetaData) -> Result<Self, NoFooter> {
+        let values = Values::of(metadata);
+        let (labels, columns) = (values.list("labels")?, values.list("columns")?);
+        if labels.len() != columns.len() {
+            return Err(NoFooter::Foreign { what: format!("it has not one of {PREFIX}columns for each label") });
+        }
+        Ok(Self { model_id: values.text("model_id")?, labels: labels.into_iter().zip(columns).collect() })
     }
 }
 
 /// Keys and values as they were read.
 struct Values<'a>(&'a [KeyValue]);
 
-impl Values<'_> {
+impl<'a> Values<'a> {
+    fn of(metadata: &'a ParquetMetaData) -> Self {
+        Self(metadata.file_metadata().key_value_metadata().map_or(&[][..], Vec::as_slice))
+    }
+
+    /// A JSON array of strings; empty when there is none.
+    fn list(&self, key: &str) -> Result<Vec<String>, NoFooter> {
+        let Some(text) = self.find(key) else { return Ok(Vec::new()) };
+        serde_json::from_str(text).map_err(|_| NoFooter::Foreign { what: format!("its {PREFIX}{key} is {text}") })
+    }
+
     fn find(&self, key: &str) -> Option<&str> {
         let wanted = |pair: &&KeyValue| pair.key.strip_prefix(PREFIX) == Some(key);
         self.0.iter().find(wanted)?.value.as_deref()

@@ -17,6 +17,8 @@ pub(crate) const STAGING: &str = "_state/staging";
 pub(crate) const CLAIMS: &str = "_state/claims";
 /// Complete hours.
 pub(crate) const HOURS: &str = "_state/hours";
+/// Tallies of hours for `trends`, which can be made again at any time.
+pub(crate) const ROLLUP: &str = "_state/rollup";
 /// Hours that retention has removed.
 pub(crate) const EXPIRED: &str = "_state/expired";
 

@@ -18,7 +18,7 @@ pub(crate) mod compact;
 #[cfg(test)]
 mod compact_tests;
 pub(crate) mod desk;
-mod encode;
+pub(crate) mod encode;
 pub(crate) mod footer;
 pub(crate) mod hour;
 pub(crate) mod hours;

@@ -94,13 +94,13 @@ fn resident() -> anyhow::Result<f64> {
 
 /// The most since [`forget_peak`].
 #[cfg(target_os = "linux")]
-fn peak() -> anyhow::Result<f64> {
+pub(super) fn peak() -> anyhow::Result<f64> {
     status(|status| status.vmhwm)
 }
 
 /// Starts the peak anew, see proc(5) on `clear_refs`.
 #[cfg(target_os = "linux")]
-fn forget_peak() -> anyhow::Result<()> {
+pub(super) fn forget_peak() -> anyhow::Result<()> {
     std::fs::write("/proc/self/clear_refs", "5").context("cannot start the peak of the resident memory anew")
 }
 
@@ -110,10 +110,12 @@ fn resident() -> anyhow::Result<f64> {
 }
 
 #[cfg(not(target_os = "linux"))]
-use resident as peak;
+pub(super) fn peak() -> anyhow::Result<f64> {
+    resident()
+}
 
 #[cfg(not(target_os = "linux"))]
-fn forget_peak() -> anyhow::Result<()> {
+pub(super) fn forget_peak() -> anyhow::Result<()> {
     resident().map(drop)
 }
 

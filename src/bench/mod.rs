@@ -15,6 +15,8 @@ mod parquet;
 mod pipeline;
 mod python;
 mod rig;
+mod synthetic;
+mod trends;
 
 pub use archive::{ArchiveFigures, archive};
 pub use cpu::CpuShares;
@@ -29,3 +31,6 @@ pub use parquet::{parquet, parse};
 pub use pipeline::{Broker, PipelineFigures, pipeline};
 pub use python::Python;
 pub use rig::Posts;
+#[cfg(test)]
+pub(crate) use synthetic::write as write_synthetic;
+pub use trends::{TrendsFigures, trends};

@@ -54,6 +54,14 @@ pub(super) fn run(args: &BenchArgs, config: Config) -> anyhow::Result<ExitCode> 
             let measured = bench::latency(config, &posts, latency.rate, seconds(latency.seconds));
             report(&runtime.block_on(measured)?, latency.common.json.as_deref())?;
         }
+        Some(BenchCommand::Trends(trends)) => {
+            let temporary = tempfile::tempdir().context("no temporary folder can be made")?;
+            let folder = trends.dir.as_deref().unwrap_or(temporary.path());
+            let duckdb = trends.against.map(|_| trends.python.as_path());
+            let (rows, days) = (trends.rows.get(), trends.days.get());
+            let measured = bench::trends(&config, runtime.handle(), folder, rows, days, duckdb);
+            report(&measured?, trends.json.as_deref())?;
+        }
         Some(BenchCommand::Memory(memory)) => {
             // More than the cache holds: coming round again, none of them is in it, and the model always works.
             let posts = Posts::read(&memory.input, &config, MOST + config.inference.cache_entries)?;

@@ -10,8 +10,10 @@ mod label;
 mod model;
 mod produce;
 mod progress;
+mod rollup;
 mod run;
 mod schema;
+mod trends;
 mod verify;
 
 use std::process::ExitCode;
@@ -35,8 +37,10 @@ pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(&cli.load_config()?, args.out.clone()),
         Command::Label(args) => label::run(args, &cli.load_config()?),
         Command::Produce(args) => produce::run(args, &for_a_cluster(cli)?),
+        Command::Rollup(args) => rollup::run(args, &cli.load_config()?),
         Command::Run(_) => run::run(for_a_cluster(cli)?),
         Command::Schema { of } => schema::run(*of),
+        Command::Trends(args) => trends::run(args, &cli.load_config()?),
     }
 }
 

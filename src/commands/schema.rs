@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::SchemaOf;
 use crate::telemetry::status;
-use crate::{archive, config, evaluation, files, labelled};
+use crate::{archive, config, evaluation, files, labelled, trends};
 
 /// Prints the schema.
 ///
@@ -19,6 +19,7 @@ pub(super) fn run(of: SchemaOf) -> anyhow::Result<ExitCode> {
         SchemaOf::Archive => archive::columns::description_text(),
         SchemaOf::Evaluation => evaluation::schema_text(),
         SchemaOf::Status => status::schema_text(),
+        SchemaOf::Trends => trends::schema_text(),
     };
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),

@@ -29,6 +29,7 @@ macro_rules! keeps_the_contract {
             a_file_is_replaced_whole
             what_is_not_there_is_told_so
             the_end_of_a_file_is_read
+            parts_of_a_file_are_read_in_the_order_asked_for
             listings_are_by_folder_and_in_order
             a_listing_goes_on_beyond_a_path
             the_probe_passes_and_leaves_nothing
@@ -144,6 +145,14 @@ pub(super) async fn the_end_of_a_file_is_read(store: &Store) {
     let age = i64::try_from(now).expect("fits") - meta.modified_ms;
     assert_eq!((meta.path.as_str(), meta.size), ("a/file", 10));
     assert!((-2_000..60_000).contains(&age), "{age} ms");
+}
+
+pub(super) async fn parts_of_a_file_are_read_in_the_order_asked_for(store: &Store) {
+    let path = "posts/date=2025-10-09/hour=08/a.parquet";
+    assert_eq!(store.create(path, bytes("0123456789")).await, Ok(Created::New));
+    let parts = store.ranges(path, &[2..4, 0..1, 9..10]).await.expect("read").expect("there");
+    assert_eq!(parts, [bytes("23"), bytes("0"), bytes("9")]);
+    assert_eq!(store.ranges("posts/date=2025-10-09/hour=08/b.parquet", &[0..1, 2..3]).await, Ok(None));
 }
 
 pub(super) async fn listings_are_by_folder_and_in_order(store: &Store) {

@@ -32,6 +32,7 @@ mod s3_tests;
 mod secrets_tests;
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,6 +143,31 @@ impl Store {
         })
     }
 
+    /// Opens what is there to be read: no folder is made, and none needs to be writable.
+    ///
+    /// # Errors
+    /// Which setting is wrong, or that there is no such folder.
+    pub(crate) fn open_to_read(url: &str, properties: &Properties, deadline: Duration) -> Result<Self, StoreError> {
+        let Location::Folder(folder) = Location::parse(url)? else { return Self::open(url, properties, deadline) };
+        let refuse = |reason: String| StoreError::refused("archive.url", format!("{}: {reason}", folder.display()));
+        let root = match folder.canonicalize() {
+            Ok(root) if root.is_dir() => root,
+            Ok(_) => return Err(refuse("is no folder".to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(refuse("there is no such folder".to_owned()));
+            }
+            Err(error) => return Err(refuse(format!("cannot be opened ({error})"))),
+        };
+        let files = LocalFileSystem::new_with_prefix(root).map_err(|error| refuse(error.to_string()))?;
+        let teller = Teller::new(options::settings(None), Secrets::default());
+        let inner = Inner { url: url.to_owned(), deadline, objects: Arc::new(files), disk: None, teller };
+        Ok(Self {
+            inner: Arc::new(inner),
+            #[cfg(any(test, feature = "fault-injection"))]
+            faults: faults::Faults::of_environment()?,
+        })
+    }
+
     /// A store that is gone with its last clone.
     #[cfg(test)]
     pub(crate) fn memory(put_deadline: Duration) -> Self {
@@ -200,6 +226,16 @@ impl Store {
             found.bytes().await
         })
         .await
+    }
+
+    /// Parts of a file, in the order of these ranges; none where there is no file. Those that are close to each other
+    /// are one request to a bucket.
+    ///
+    /// # Errors
+    /// When the store cannot tell, or the file ends before a range does.
+    pub(crate) async fn ranges(&self, path: &str, ranges: &[Range<u64>]) -> Result<Option<Vec<Bytes>>, StoreError> {
+        let doing = Doing::Read(path);
+        self.reading(doing, async { self.inner.objects.get_ranges(&name_of(path)?, ranges).await }).await
     }
 
     /// What is told of a file, and its last bytes, at most so many; none where there is no file.
