@@ -156,7 +156,7 @@ function ranking(group, view, width) {
     if (values[at] === null) return;
     const node = draw("g", { class: "series", "data-emotion": emotion }, draw("text", { x: left - 12, y: y + 4.5, "text-anchor": "end", class: "name" }, emotion));
     if (view.measure === "share") node.append(draw("rect", { x: x(low[at]), y: y - 5, width: Math.max(1, x(high[at]) - x(low[at])), height: 10, rx: 5, fill: colour(emotion), class: "reach" }));
-    node.append(draw("circle", { cx: x(values[at]), cy: y, r: 4.5, fill: colour(emotion) }),
+    node.append(draw("line", { class: "stem", x1: x(0), x2: x(values[at]), y1: y, y2: y, stroke: colour(emotion) }), draw("circle", { cx: x(values[at]), cy: y, r: 5, fill: colour(emotion) }),
       draw("text", { x: x(view.measure === "share" ? high[at] : values[at]) + 10, y: y + 4.5, class: "value" }, view.measure === "share" ? percent(values[at]) : score(values[at])));
     svg.append(node);
   });

@@ -13,7 +13,7 @@ function moment(text) {
 }
 function period(given) {
   const start = moment(given.start), end = moment(given.end);
-  return { start: start.at, end: end.at, clock: start.clock, clockEnd: end.clock, text: given.start, complete: given.complete, labelled: given.labelled, skipped: given.skipped };
+  return { start: start.at, end: end.at, clock: start.clock, clockEnd: end.clock, text: given.start, complete: given.complete !== false, labelled: given.labelled, skipped: given.skipped };
 }
 const keyName = (key) => Object.entries(key || {}).map(([name, value]) => value === null || value === "" ? "no " + name : String(value)).join(" · ");
 
@@ -31,21 +31,25 @@ function gather(name, groups, places) {
   const labelled = over((group) => group.labelled), series = new Map();
   for (const emotion of answer.emotions) {
     const count = over((group) => series_of(group, emotion).count);
-    const share = count.map((posts, at) => labelled[at] ? posts / labelled[at] : null);
-    const bounds = count.map((posts, at) => wilson(posts, labelled[at]));
-    const total = places.map((from) => groups.reduce((all, group) => from.reduce((sum, at) => sum + (series_of(group, emotion).mean[at] || 0) * group.labelled[at], all), 0));
+    const all = over((group) => shareOf(group, emotion));
+    const share = count.map((posts, at) => all[at] ? posts / all[at] : null);
+    const bounds = count.map((posts, at) => wilson(posts, all[at]));
+    const total = places.map((from) => groups.reduce((sums, group) => from.reduce((sum, at) => sum + (series_of(group, emotion).mean[at] || 0) * shareOf(group, emotion)[at], sums), 0));
     series.set(emotion, {
       count, share, low: bounds.map(([low]) => low), high: bounds.map(([, high]) => high),
-      mean: total.map((sum, at) => labelled[at] ? sum / labelled[at] : null),
+      mean: total.map((sum, at) => all[at] ? sum / all[at] : null), of: all,
       change: share.map((value, at) => at && value !== null && share[at - 1] !== null ? value - share[at - 1] : null),
     });
   }
   return { name, labelled, skipped: over((group) => group.skipped), series };
 }
+/* Posts whose model knows the emotion: what its shares are of. Only with several models are they fewer than all. */
+const shareOf = (group, emotion) => series_of(group, emotion).of || group.labelled;
 const NONE = { count: [], share: [], low: [], high: [], mean: [], change: [] };
 const series_of = (group, emotion) => group.series.get(emotion) || NONE;
 
 const periods = answer.periods.map(period);
+const unknown = answer.periods.some(({ complete }) => complete === null || complete === undefined);
 const groups = answer.groups.map((group) => ({
   name: keyName(group.key), key: group.key || {}, labelled: group.labelled, skipped: group.skipped,
   series: new Map(group.series.map((series) => [series.emotion, series])),

@@ -45,7 +45,7 @@ function drawHeat() {
     cursor.setAttribute("y", top + row * tall - gap);
     cursor.setAttribute("visibility", "visible");
     const value = group.labelled[at] ? share[at] : null, { low, high, count } = series_of(group, emotion);
-    $("heat-value").textContent = when(periods[at], "hour") + ": " + (value === null ? "no labelled posts" : emotion + " " + percent(value) + " (" + percent(low[at]) + " to " + percent(high[at]) + "), " + posts(count[at]) + " of " + plural(group.labelled[at], "post")) + (periods[at].complete ? "" : "; incomplete");
+    $("heat-value").textContent = when(periods[at], "hour") + ": " + (value === null ? "no labelled posts" : emotion + " " + percent(value) + " (" + percent(low[at]) + " to " + percent(high[at]) + "), " + posts(count[at]) + " of " + plural(shareOf(group, emotion)[at], "post")) + (periods[at].complete ? "" : "; incomplete");
     return true;
   };
   host.addEventListener("pointermove", (event) => {

@@ -36,8 +36,7 @@ static FRAME: LazyLock<(String, String)> = LazyLock::new(|| {
 });
 
 /// The report of an answer, given as its JSON text.
-#[must_use]
-pub fn page(answer_json: &str) -> String {
+pub(crate) fn page(answer_json: &str) -> String {
     let (before, after) = &*FRAME;
     let mut page = String::with_capacity(before.len() + answer_json.len() + after.len() + 1024);
     page.push_str(before);
@@ -58,6 +57,9 @@ pub fn page(answer_json: &str) -> String {
 fn digest(content: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(content)))
 }
+
+#[cfg(test)]
+pub(crate) mod made_up;
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,13 @@
 /* What is shown, and the controls that change it. The state is in the address after #, so that a view can be passed on. */
 const PATIENCE_FOR_POINTS = 420;
+/* More panels than these are a wall; the others are in the list. */
+const SIDE_BY_SIDE = 9;
 const view = { measure: "share", group: groups.length > 1 ? -2 : 0, unit: "auto", emotions: [], baseFrom: 0, baseTo: periods.length, at: null, drawn: null, from: 0, to: 0 };
 /* The group that is shown: its place, -1 for all together, -2 for all side by side. */
 let panels = [];
 
 function startingEmotions() {
+  if (periods.length === 1) return [...answer.emotions];
   if (answer.emotions.length <= 6 || (answer.asked.emotions || []).length && answer.emotions.length <= COLOURS) return [...ranked];
   return ranked.slice(0, 5);
 }
@@ -38,7 +41,7 @@ const tell = (text) => { $("told").textContent = text; };
 
 /* Which groups are drawn. */
 function drawnGroups() {
-  const given = view.group === -2 ? groups : [view.group === -1 ? whole : groups[view.group] || whole];
+  const given = view.group === -2 ? groups.slice(0, SIDE_BY_SIDE) : [view.group === -1 ? whole : groups[view.group] || whole];
   return given.map((group) => view.drawn.of(group));
 }
 /* Longer periods while there are more of them than a line can show. */
@@ -65,7 +68,7 @@ function drawTrend() {
   const single = view.to - view.from === 1, top = ceiling(view, shown);
   const columns = alone || width < 560 ? 1 : width < 900 || shown.length === 2 ? 2 : 3;
   const each = (width - 28 * (columns - 1)) / columns;
-  host.classList.toggle("many", !alone);
+  host.classList.remove("focused");
   host.style.setProperty("--columns", columns);
   if (single && alone) {
     panels = [];
@@ -83,7 +86,8 @@ function drawTrend() {
   if (count.some(({ complete }) => !complete)) legend.push(single ? "This period is incomplete." : "Hatched and dotted: incomplete " + (count.filter(({ complete }) => !complete).length === 1 ? unit : unit + "s") + ".");
   if (count.some(({ labelled }) => !labelled)) legend.push("Gaps: no labelled posts.");
   if (!single && view.emotions.length < answer.emotions.length && view.emotions.length) legend.push("Grey: the emotions not chosen, for comparison; those above the axis are cut.");
-  if (!alone) legend.push("One scale for all.");
+  if (!alone) legend.push("One scale for all." + (groups.length > SIDE_BY_SIDE ? " The " + SIDE_BY_SIDE + " largest of " + groups.length + " groups; choose others above." : ""));
+  if (unknown) legend.push("The archive does not say which periods are complete.");
   $("legend").textContent = legend.join(" ");
   $("zoom-reset").disabled = !zoomed();
   $("zoom-out").disabled = !zoomed();
@@ -234,7 +238,7 @@ function startSteering() {
   host.addEventListener("keydown", (event) => {
     if (!panels.length || event.ctrlKey || event.metaKey || event.altKey) return;
     const here = view.at === null ? null : view.at, step = event.key === "ArrowLeft" || event.key === "ArrowDown" ? -1 : 1;
-    const go = (at) => point(Math.min(view.to - 1, Math.max(view.from, at)), panels[0]);
+    const go = (at) => { highlight(null); point(Math.min(view.to - 1, Math.max(view.from, at)), panels[0]); };
     const shift = Math.max(1, Math.round((view.baseTo - view.baseFrom) / 4)) * step;
     if (/^Arrow/.test(event.key) && event.shiftKey) {
       const by = Math.max(-view.baseFrom, Math.min(periods.length - view.baseTo, shift));
@@ -307,33 +311,35 @@ function startControls() {
 
 function moves() {
   // So many comparisons find something by chance: this many standard errors keep that below one in twenty, all in all.
-  const wanted = Math.sqrt(2 * Math.log(20 * answer.emotions.length * Math.max(1, periods.length - 1))), best = new Map();
+  // An hour's posts are few; days tell more where there are some.
+  const { periods: list, unit, of } = answer.asked.by === "hour" && periods.length >= 96 ? drawnBy("day") : view.drawn, group = of(whole), best = new Map();
+  const wanted = Math.sqrt(2 * Math.log(20 * answer.emotions.length * Math.max(1, list.length - 1)));
   for (const emotion of answer.emotions) {
-    const { share, count, change } = series_of(whole, emotion);
-    periods.forEach(({ complete }, at) => {
-      if (!at || !complete || !periods[at - 1].complete || change[at] === null || change[at] === undefined) return;
-      const side = emotion + (change[at] > 0 ? "+" : "-"), [one, other] = [whole.labelled[at - 1], whole.labelled[at]];
+    const { share, count, change } = series_of(group, emotion);
+    list.forEach(({ complete }, at) => {
+      if (!at || !complete || !list[at - 1].complete || change[at] === null || change[at] === undefined) return;
+      const side = emotion + (change[at] > 0 ? "+" : "-"), [one, other] = [shareOf(group, emotion)[at - 1], shareOf(group, emotion)[at]];
       const both = (count[at - 1] + count[at]) / (one + other), error = Math.sqrt(both * (1 - both) * (1 / one + 1 / other));
       if (Math.abs(change[at]) > wanted * error && !(Math.abs(best.get(side)?.change ?? 0) >= Math.abs(change[at]))) best.set(side, { emotion, at, change: change[at], from: share[at - 1], to: share[at] });
     });
   }
-  const list = [...best.values()].sort((one, other) => Math.abs(other.change) - Math.abs(one.change));
-  show("moves", periods.length > 1);
-  $("moves-note").textContent = list.length ? "From one " + answer.asked.by + " to the next, each emotion once" + (groups.length > 1 ? ", all groups together" : "") + "; only moves that chance hardly explains, given how many were compared." : "No emotion moved from one " + answer.asked.by + " to the next by more than chance may explain.";
-  document.querySelector("#moves .pair").hidden = !list.length;
+  const found = [...best.values()].sort((one, other) => Math.abs(other.change) - Math.abs(one.change));
+  show("moves", list.length > 1);
+  $("moves-note").textContent = found.length ? "From one " + unit + " to the next, each emotion once" + (groups.length > 1 ? ", all groups together" : "") + "; only moves that chance hardly explains, given how many were compared." : "No emotion moved from one " + unit + " to the next by more than chance may explain.";
+  document.querySelector("#moves .pair").hidden = !found.length;
   for (const [id, up] of [["rises", true], ["falls", false]]) {
-    const some = list.filter(({ change }) => change > 0 === up).slice(0, 3);
+    const some = found.filter(({ change }) => change > 0 === up).slice(0, 3);
     $(id).replaceChildren(...(some.length ? some.map((move) => {
-      const button = make("button", "move plain", make("span", "move-name", swatch(move.emotion), make("b", "", move.emotion)), make("span", "move-points", points(move.change)), make("small", "", percent(move.from) + " → " + percent(move.to) + " · " + when(periods[move.at], answer.asked.by)));
+      const button = make("button", "move plain", make("span", "move-name", swatch(move.emotion), make("b", "", move.emotion)), make("span", "move-points", points(move.change)), make("small", "", percent(move.from) + " → " + percent(move.to) + " · " + when(list[move.at], unit)));
       button.type = "button";
       button.title = "Show it in the chart";
       button.addEventListener("click", () => {
         if (!view.emotions.includes(move.emotion)) view.emotions.push(move.emotion);
         if (groups.length > 1) { view.group = -1; $("group").value = "-1"; }
-        const reach = { hour: 36, day: 14, week: 12 }[answer.asked.by] || 14;
-        setRange(move.at - reach, move.at + reach);
+        const reach = { hour: 36 * HOUR, day: 14 * DAY, week: 12 * 7 * DAY }[unit] || 14 * DAY, { start, end } = list[move.at];
+        setRange(periods.findIndex((period) => period.end > start - reach), periods.findLastIndex((period) => period.start < end + reach) + 1);
         $("panels").focus();
-        const at = view.drawn.periods.findIndex((period) => period.start === periods[move.at].start);
+        const at = view.drawn.periods.findIndex((period) => period.end > start);
         if (at >= 0 && panels.length) point(at, panels[0]);
       });
       return make("li", "", button);
@@ -343,10 +349,10 @@ function moves() {
 
 function startPage() {
   const { asked, models, read } = answer, zone = asked.time_zone || "UTC";
-  const range = periods.length ? span(periods[0].clock, periods[periods.length - 1].clockEnd) : span(moment(asked.from).clock, moment(asked.to).clock);
+  const range = periods.length ? span(periods[0].clock, periods[periods.length - 1].clockEnd) : span(moment(asked.from).clock, Math.max(moment(asked.to).clock, moment(asked.from).clock + 1));
   $("title").textContent = "How emotions moved, " + range;
   document.title = "Emotions, " + range + " – moodstream";
-  const where = Object.entries(asked.where || {}).map(([name, values]) => name + " is " + [].concat(values).join(" or "));
+  const where = Object.entries(asked.where || {}).map(([name, values]) => name + " is " + [].concat(values).map((value) => value ?? "missing").join(" or "));
   $("asked").textContent = "By " + asked.by + ", " + zone + " time" + (asked.group_by && asked.group_by.length ? ", grouped by " + asked.group_by.join(" and ") : "") + (where.length ? "; only posts whose " + where.join(" and whose ") : "") + ". Archive: " + answer.archive;
   const figure = (name, value, more) => make("div", "", make("dt", "", name), make("dd", "", value), more ? make("dd", "sum", more) : null);
   $("figures").append(
@@ -369,8 +375,8 @@ function startPage() {
   startControls();
   startSteering();
   startTable();
-  moves();
   drawTrend();
+  moves();
   fillTable(view);
   startHeat();
   startStandouts();

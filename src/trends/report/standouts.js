@@ -1,6 +1,5 @@
 /* The hours that stand out, with examples where their text was kept. */
 const FIRST_STANDOUTS = 6;
-const HUNDRED = 0.92;
 
 function example({ post_id: id, text, score: sure, platform, event_time: time }) {
   const facts = [platform, time ? hourOf(time) : null, sure === null || sure === undefined ? null : "score " + score(sure, 2), id].filter((fact) => fact !== null && fact !== undefined && fact !== "");
@@ -10,8 +9,9 @@ function example({ post_id: id, text, score: sure, platform, event_time: time })
 }
 const hourOf = (text) => { const { clock } = moment(text); return weekdayDay.format(clock) + ", " + hourMinute.format(clock); };
 
-function standout({ hour, emotion, key, share, usual, z, labelled, examples }) {
-  const top = Math.max(share, usual) / HUNDRED, place = (value) => value / top * 220;
+function standout({ hour, emotion, key, share, usual, z, labelled, complete, examples }) {
+  // Room at the right end for the dot.
+  const top = Math.max(share, usual) / 0.92, place = (value) => value / top * 220;
   const bar = draw("svg", { class: "gauge", width: 220, height: 18, viewBox: "0 0 220 18", "aria-hidden": "true" },
     draw("line", { class: "base", x1: 0, x2: 220, y1: 9, y2: 9 }),
     draw("line", { x1: place(usual), x2: place(share), y1: 9, y2: 9, stroke: colour(emotion), "stroke-width": 3 }),
@@ -19,7 +19,7 @@ function standout({ hour, emotion, key, share, usual, z, labelled, examples }) {
   const named = keyName(key), list = examples || [];
   const head = make("div", "standout-head", make("h3", "", make("span", "", emotion), " " + (share >= usual ? "above" : "below") + " the usual"), make("time", "", hourOf(hour)));
   head.querySelector("span").style.color = inked(emotion);
-  const entry = make("li", "", head, make("p", "facts-line", make("b", "", percent(share)), " of " + plural(labelled, "post") + (named ? ", " + named : "") + "; usually " + percent(usual) + " at this hour · z\u00a0" + (z < 0 ? "−" : "") + formats[1].format(Math.abs(z))), bar);
+  const entry = make("li", "", head, make("p", "facts-line", make("b", "", percent(share)), " of " + plural(labelled, "post") + (named ? ", " + named : "") + "; usually " + percent(usual) + " at this hour · z\u00a0" + (z < 0 ? "−" : "") + formats[1].format(Math.abs(z)) + (complete === false ? " · incomplete hour" : "")), bar);
   if (list.length) entry.append(example(list[0]));
   if (list.length > 1) entry.append(make("details", "", make("summary", "", plural(list.length - 1, "more example")), ...list.slice(1).map(example)));
   return entry;

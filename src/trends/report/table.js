@@ -5,7 +5,7 @@ const COLUMNS = [
   { id: "period", name: "Period", of: (row) => periods[row.at].start, text: (row) => when(periods[row.at], answer.asked.by) + (periods[row.at].complete ? "" : " (incomplete)"), exact: (row) => periods[row.at].text },
   ...(groups.length > 1 ? [{ id: "group", name: "Posts", of: (row) => groups[row.group].name, text: (row) => groups[row.group].name, exact: (row) => groups[row.group].name }] : []),
   { id: "emotion", name: "Emotion", of: (row) => row.emotion, text: (row) => row.emotion, exact: (row) => row.emotion },
-  { id: "labelled", name: "Labelled", number: true, of: (row) => groups[row.group].labelled[row.at], text: posts },
+  { id: "labelled", name: "Labelled", number: true, of: (row) => shareOf(groups[row.group], row.emotion)[row.at], text: posts },
   { id: "count", name: "With it", number: true, of: (row) => row.series.count[row.at], text: posts },
   { id: "share", name: "Share", number: true, of: (row) => row.series.share[row.at], text: (value) => percent(value, 2) },
   { id: "low", name: "from", number: true, of: (row) => row.series.low[row.at], text: (value) => percent(value, 2) },

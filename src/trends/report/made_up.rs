@@ -22,7 +22,7 @@ const ELEVEN: [&str; 11] = [
 const USUAL: [f64; 11] = [0.19, 0.14, 0.22, 0.11, 0.33, 0.09, 0.27, 0.12, 0.21, 0.05, 0.04];
 
 /// What an answer is made of.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(crate) struct MadeUp {
     pub(crate) by: &'static str,
     pub(crate) periods: usize,
