@@ -195,7 +195,13 @@ impl<'a> Layout<'a> {
         });
         let room = room.fold(0.0, f64::max).min(wide * 0.3) * 1.06 + 18.0;
         let marks = steps(self.top(&self.facts.groups), 5);
-        let frame = Frame { left: MARGIN + 46.0, right: wide - MARGIN - room, top, bottom: bottom - 26.0, ceiling: last(&marks) };
+        let frame = Frame {
+            left: MARGIN + 46.0,
+            right: wide - MARGIN - room,
+            top,
+            bottom: bottom - 26.0,
+            ceiling: last(&marks),
+        };
         self.panel(group, &frame, &marks);
         let x = self.places(&frame);
         let mut heights: Vec<(f64, usize)> =
@@ -322,8 +328,12 @@ impl<'a> Layout<'a> {
         let (mut solid, mut loose) = (Vec::new(), Vec::new());
         for run in runs(&series.share) {
             let wide = if run.len() == 1 { 3.0 } else { 0.0 };
-            let upper = run.iter().flat_map(|&at| [(x[at] - wide, y(&series.high, at)), (x[at] + wide, y(&series.high, at))]);
-            let lower = run.iter().rev().flat_map(|&at| [(x[at] + wide, y(&series.low, at)), (x[at] - wide, y(&series.low, at))]);
+            let upper =
+                run.iter().flat_map(|&at| [(x[at] - wide, y(&series.high, at)), (x[at] + wide, y(&series.high, at))]);
+            let lower = run
+                .iter()
+                .rev()
+                .flat_map(|&at| [(x[at] + wide, y(&series.low, at)), (x[at] - wide, y(&series.low, at))]);
             let mut edge: Vec<Place> = upper.chain(lower).collect();
             edge.dedup();
             self.shapes.push(Shape::Area { edge, colour, opacity: if many { 0.09 } else { 0.13 } });

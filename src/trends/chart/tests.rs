@@ -9,7 +9,8 @@ use crate::trends::report::made_up::MadeUp;
 /// Where the value of an attribute ends differently from what was expected, a person wants to see the picture.
 fn texts(svg: &str) -> Vec<String> {
     let pieces = svg.split("<text ").skip(1);
-    let text = |piece: &str| piece.split_once('>').and_then(|(_, rest)| rest.split_once('<')).map(|(text, _)| text.to_owned());
+    let text =
+        |piece: &str| piece.split_once('>').and_then(|(_, rest)| rest.split_once('<')).map(|(text, _)| text.to_owned());
     pieces.filter_map(text).collect()
 }
 
@@ -21,7 +22,9 @@ fn lines_end_at_the_shares_of_the_answer() {
     let series = answer["groups"][0]["series"].as_array().expect("series");
     let mut named = 0;
     for series in series {
-        let Some(at) = texts.iter().position(|text| text == series["emotion"].as_str().expect("a name")) else { continue };
+        let Some(at) = texts.iter().position(|text| text == series["emotion"].as_str().expect("a name")) else {
+            continue;
+        };
         let share = series["share"].as_array().and_then(|shares| shares.last()?.as_f64()).expect("a share");
         assert_eq!(texts[at + 1], format!("{:.1} %", share * 100.0), "{series}");
         named += 1;
@@ -68,7 +71,11 @@ fn any_answer_can_be_drawn_on_any_paper() {
 
 #[test]
 fn names_from_outside_stay_text() {
-    let made = MadeUp { hostile: Some("</text><script>alert(1)</script>\u{7}"), platforms: &["<b>", "&"], ..MadeUp::default() };
+    let made = MadeUp {
+        hostile: Some("</text><script>alert(1)</script>\u{7}"),
+        platforms: &["<b>", "&"],
+        ..MadeUp::default()
+    };
     let chart = svg(&made.answer().to_string(), Drawing::default()).expect("an answer");
     assert!(!chart.contains("<script") && !chart.contains("<b>") && !chart.contains('\u{7}'), "{chart}");
     assert!(chart.contains("&lt;script&gt;"), "{chart}");
@@ -90,11 +97,42 @@ fn chart_and_report_have_the_same_colours() {
     for paper in [Paper::Light, Paper::Dark] {
         let Palette { lines, words, paper, ink, .. } = paper.palette();
         let row = |name: &str, colours: &[Colour; 8]| {
-            let named = colours.iter().enumerate().map(|(number, colour)| format!("--{name}{number}: {};", hex(*colour)));
+            let named =
+                colours.iter().enumerate().map(|(number, colour)| format!("--{name}{number}: {};", hex(*colour)));
             named.collect::<Vec<_>>().join(" ")
         };
-        for wanted in [row("c", lines), row("t", words), format!("--paper: {};", hex(*paper)), format!("--ink: {};", hex(*ink))] {
+        for wanted in
+            [row("c", lines), row("t", words), format!("--paper: {};", hex(*paper)), format!("--ink: {};", hex(*ink))]
+        {
             assert!(css.contains(&wanted), "{wanted}");
+        }
+    }
+}
+
+#[test]
+fn words_and_lines_can_be_read_on_their_paper() {
+    let luminance = |colour: Colour| {
+        let linear = colour.map(|part| {
+            let part = f64::from(part) / 255.0;
+            if part <= 0.040_45 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+        });
+        0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    };
+    let contrast = |one: Colour, other: Colour| {
+        let (one, other) = (luminance(one) + 0.05, luminance(other) + 0.05);
+        one.max(other) / one.min(other)
+    };
+    for paper in [Paper::Light, Paper::Dark] {
+        let palette = paper.palette();
+        for (colour, wanted) in palette
+            .words
+            .iter()
+            .chain([&palette.ink, &palette.quiet])
+            .map(|colour| (colour, 4.5))
+            .chain(palette.lines.iter().map(|colour| (colour, 3.0)))
+        {
+            let contrast = contrast(*colour, palette.paper);
+            assert!(contrast >= wanted, "{colour:?} on {paper:?}: {contrast:.2}");
         }
     }
 }

@@ -110,8 +110,7 @@ pub(super) fn ticks(periods: &[Period], by: &str, room: usize) -> Vec<Tick> {
     let rules = hours.iter().chain(&DAYS).chain(&LONGER);
     let mut chosen = vec![0];
     for rule in rules {
-        let named: Vec<usize> =
-            (0..periods.len()).filter(|&at| rule.names(periods[at].start.clock, by)).collect();
+        let named: Vec<usize> = (0..periods.len()).filter(|&at| rule.names(periods[at].start.clock, by)).collect();
         let fits = named.len() <= room.max(2);
         if !named.is_empty() {
             chosen = named;

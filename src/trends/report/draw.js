@@ -47,7 +47,7 @@ function ticks(list, unit, width) {
   const day = (clock) => Math.floor(clock / DAY), hour = (clock) => Math.floor(clock / HOUR) % 24, date = (clock) => new Date(clock).getUTCDate();
   const monthStart = (every) => (clock) => (unit === "week" ? date(clock) <= 7 : date(clock) === 1) && hour(clock) === 0 && new Date(clock).getUTCMonth() % every === 0;
   const everyHours = (count) => (clock) => hour(clock) % count === 0;
-  const everyDays = (count) => (clock) => hour(clock) === 0 && (day(clock) + 3) % count === 0;
+  const everyDays = (count) => (clock) => hour(clock) === 0 && (day(clock) - 4) % count === 0;
   const rules = [...(unit === "hour" ? [1, 2, 3, 6, 12].map(everyHours) : []), everyDays(1), everyDays(2), everyDays(7), everyDays(14), monthStart(1), monthStart(2), monthStart(3), monthStart(6), monthStart(12)];
   const room = Math.max(2, Math.floor(width / 52));
   let chosen = [];

@@ -89,17 +89,20 @@ function drawnBy(unit) {
   return coarse.get(unit);
 }
 
-/* How far an emotion has moved beyond what chance explains: its highest lower bound less its lowest upper bound. */
+/* How far an emotion has moved beyond what chance explains, in any group: its highest lower bound less its lowest upper
+   bound. The same rank as in chart/facts.rs. */
 function movement(emotion) {
-  const { low, high, count } = series_of(whole, emotion);
-  let top = 0, bottom = 1, posts = 0;
-  periods.forEach(({ complete, labelled }, at) => {
-    posts += count[at] || 0;
-    if (!labelled || !complete) return;
-    top = Math.max(top, low[at]);
-    bottom = Math.min(bottom, high[at]);
-  });
-  return (periods.length > 1 ? Math.max(0, top - bottom) : 0) + 1e-3 * posts / Math.max(1, labelledPosts);
+  return Math.max(0, ...groups.map((group) => {
+    const { low, high, count } = series_of(group, emotion);
+    let top = 0, bottom = 1, posts = 0;
+    periods.forEach(({ complete }, at) => {
+      posts += count[at] || 0;
+      if (!complete || low[at] === null || low[at] === undefined) return;
+      top = Math.max(top, low[at]);
+      bottom = Math.min(bottom, high[at]);
+    });
+    return (periods.length > 1 ? Math.max(0, top - bottom) : 0) + 1e-3 * posts / Math.max(1, labelledPosts);
+  }));
 }
 /* Colours go by this rank, so that those drawn first differ most. */
 const ranked = answer.emotions.map((emotion) => [movement(emotion), emotion]).sort(([one], [other]) => other - one).map(([, emotion]) => emotion);

@@ -39,15 +39,7 @@ pub(crate) struct MadeUp {
 
 impl Default for MadeUp {
     fn default() -> Self {
-        Self {
-            by: "day",
-            periods: 28,
-            emotions: 11,
-            platforms: &[],
-            daily: 9000.0,
-            empty: Some(9),
-            hostile: None,
-        }
+        Self { by: "day", periods: 28, emotions: 11, platforms: &[], daily: 9000.0, empty: Some(9), hostile: None }
     }
 }
 
@@ -153,7 +145,8 @@ impl MadeUp {
         let text = |at: usize| self.hostile.unwrap_or(texts[at % texts.len()]);
         let bad = self.periods.min(28) * 2 / 3;
         let one = |hour: usize, emotion: usize, share: f64, usual: f64, z: f64, labelled: u64, examples: usize| {
-            let at = jiff::civil::date(2026, 9, 7).at(0, 0, 0, 0) + i64::try_from(bad * 24 + hour).expect("few").hours();
+            let at =
+                jiff::civil::date(2026, 9, 7).at(0, 0, 0, 0) + i64::try_from(bad * 24 + hour).expect("few").hours();
             let examples: Vec<Value> = (0..examples)
                 .map(|number| {
                     json!({"post_id": format!("p-{}", 1000 + hour * 10 + number), "text": text(hour + number),

@@ -59,6 +59,8 @@ fn digest(content: &str) -> String {
 }
 
 #[cfg(test)]
+mod browser_tests;
+#[cfg(test)]
 pub(crate) mod made_up;
 
 #[cfg(test)]
