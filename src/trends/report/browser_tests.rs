@@ -25,7 +25,10 @@ struct Report {
 
 impl Report {
     fn open(browser: Browser, made: &MadeUp) -> Self {
-        let answer = made.answer();
+        Self::of(browser, made.answer())
+    }
+
+    fn of(browser: Browser, answer: Value) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("report.html");
         fs::write(&file, super::page(&answer.to_string())).expect("written");
@@ -69,6 +72,8 @@ impl Report {
     fn rows(&mut self) -> Vec<(Vec<String>, Vec<String>)> {
         let rows = "(() => {
             const rows = [];
+            table.page = 0;
+            showTable();
             for (;;) {
                 for (const row of document.getElementById('table-rows').rows)
                     rows.push([[...row.cells].map((cell) => cell.dataset.value), [...row.cells].map((cell) => cell.textContent)]);
@@ -260,7 +265,7 @@ fn a_range_is_zoomed_by_keys_buttons_and_dragging_and_stays_in_the_address() {
     report.press("End");
     report.press("+");
     let zoomed = report.page.text("#range");
-    assert!(zoomed.contains("14 days") && zoomed.contains("4 October"), "{zoomed}");
+    assert!(zoomed.contains("14 days") && zoomed.contains("4\u{a0}October"), "{zoomed}");
     let told = report.page.ask("document.getElementById('told').textContent");
     assert_eq!(told, format!("Shown: {zoomed}"));
     report.press("Escape");
@@ -281,7 +286,7 @@ fn a_range_is_zoomed_by_keys_buttons_and_dragging_and_stays_in_the_address() {
     })()";
     report.page.ask(drag);
     let zoomed = report.page.text("#range");
-    assert!(zoomed.starts_with("7 – 13") && zoomed.contains("7 days"), "{zoomed}");
+    assert!(zoomed.starts_with("7 – 13\u{a0}September") && zoomed.contains("7 days"), "{zoomed}");
     assert_eq!(report.page.ask("location.hash"), "#from=0&to=7");
     // The table shows what the chart shows: 5 emotions of 7 days.
     assert_eq!(report.rows().len(), 35);
@@ -378,7 +383,7 @@ fn what_comes_from_outside_is_shown_as_text_and_never_run() {
 }
 
 #[test]
-fn everything_that_can_be_used_has_a_name_and_the_focus_goes_through_it_in_order() {
+fn everything_that_can_be_used_has_a_name_and_answers_to_keys() {
     let Some(browser) = Browser::start() else { return };
     let made = MadeUp { by: "hour", periods: 24 * 9, platforms: &["bluesky", "mastodon"], ..MadeUp::default() };
     let mut report = Report::open(browser, &made);
@@ -398,5 +403,38 @@ fn everything_that_can_be_used_has_a_name_and_the_focus_goes_through_it_in_order
         return document.getElementById('heat-value').textContent; })()";
     let told = report.page.ask(arrow);
     assert!(told.as_str().is_some_and(|told| told.contains(" 22:00: ") && told.contains(" of ")), "{told}");
+    report.assert_quiet();
+}
+
+#[test]
+fn unknown_completeness_missing_words_and_emotions_that_not_every_model_knows_are_understood() {
+    let Some(browser) = Browser::start() else { return };
+    let mut answer = MadeUp { platforms: &["bluesky", "mastodon"], ..MadeUp::default() }.answer();
+    for period in answer["periods"].as_array_mut().expect("periods") {
+        period["complete"] = Value::Null;
+    }
+    answer["asked"]["where"]["lang"] = serde_json::json!([null, "en"]);
+    answer["groups"][1]["key"]["platform"] = Value::Null;
+    // Half of the first group's posts come from a model that knows no trust.
+    let labelled: Vec<u64> = serde_json::from_value(answer["groups"][0]["labelled"].clone()).expect("counts");
+    let half: Vec<u64> = labelled.iter().map(|posts| posts / 2).collect();
+    answer["groups"][0]["series"][10]["of"] = half.clone().into();
+    let mut report = Report::of(browser, answer);
+    assert_eq!(report.page.texts("#panels figcaption b"), ["bluesky", "no platform"]);
+    assert!(report.page.text("#asked").contains("lang is missing or en"), "{}", report.page.text("#asked"));
+    assert!(report.page.text("#legend").contains("does not say which periods are complete"));
+    assert_eq!(report.page.ask("document.querySelectorAll('#panels .incomplete').length"), 0);
+    report.click("table-all");
+    let rows = report.rows();
+    let trust = rows.iter().find(|(exact, _)| exact[1] == "bluesky" && exact[2] == "trust").expect("a row");
+    assert_eq!(trust.0[3], half[0].to_string(), "{trust:?}");
+    report.choose("group", "-1");
+    report.click("pick-all");
+    report.press("Home");
+    let with = |group: usize, field: &str| report.answer["groups"][group]["series"][10][field][0].as_f64();
+    let all = with(0, "of").expect("a count") + report.answer["groups"][1]["labelled"][0].as_f64().expect("a count");
+    let share = (with(0, "count").expect("a count") + with(1, "count").expect("a count")) / all;
+    let said = report.said();
+    assert!(said.contains(&format!("trust {:.1}\u{a0}%", share * 100.0)), "{said}; {share}");
     report.assert_quiet();
 }

@@ -351,7 +351,7 @@ function startPage() {
   const { asked, models, read } = answer, zone = asked.time_zone || "UTC";
   const range = periods.length ? span(periods[0].clock, periods[periods.length - 1].clockEnd) : span(moment(asked.from).clock, Math.max(moment(asked.to).clock, moment(asked.from).clock + 1));
   $("title").textContent = "How emotions moved, " + range;
-  document.title = "Emotions, " + range + " – moodstream";
+  document.title = "Emotions, " + range.replaceAll("\u00a0", " ") + " – moodstream";
   const where = Object.entries(asked.where || {}).map(([name, values]) => name + " is " + [].concat(values).map((value) => value ?? "missing").join(" or "));
   $("asked").textContent = "By " + asked.by + ", " + zone + " time" + (asked.group_by && asked.group_by.length ? ", grouped by " + asked.group_by.join(" and ") : "") + (where.length ? "; only posts whose " + where.join(" and whose ") : "") + ". Archive: " + answer.archive;
   const figure = (name, value, more) => make("div", "", make("dt", "", name), make("dd", "", value), more ? make("dd", "sum", more) : null);
