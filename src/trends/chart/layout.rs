@@ -2,13 +2,14 @@
 
 use super::facts::{Facts, Group, Series, grouped};
 use super::font::{fitted, width};
+use super::geometry::{count, hatching, last, percent, runs, spread, steps, whole};
 use super::scene::{Anchor, Colour, Palette, Paper, Pen, Place, Scene, Shape, Words};
 use super::time::{span, ticks};
 
 /// Around everything.
 const MARGIN: f64 = 40.0;
 /// Panels of more groups than these would be a wall.
-const PANELS: usize = 6;
+pub(super) const PANELS: usize = 6;
 /// Dashes of the emotions that take a colour again.
 const DASHES: [&[f64]; 4] = [&[], &[8.0, 3.0], &[2.0, 3.0], &[9.0, 3.0, 2.0, 3.0]];
 /// Fewer posts than these have an interval that would flatten everything else.
@@ -18,12 +19,12 @@ const MANY: usize = 120;
 const SINGLY: usize = 45;
 
 pub(super) struct Layout<'a> {
-    facts: &'a Facts,
+    pub(super) facts: &'a Facts,
     palette: &'static Palette,
     size: (u32, u32),
     /// Emotions by rank; the first so many are in colour.
     ranked: Vec<usize>,
-    chosen: usize,
+    pub(super) chosen: usize,
     shapes: Vec<Shape>,
 }
 
@@ -84,64 +85,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    fn subtitle(&self) -> String {
-        let asked = &self.facts.asked;
-        let mut text = format!("Share of posts with each label, by {}, {} time", asked.by, asked.time_zone);
-        for (name, words) in &asked.filters {
-            let words: Vec<&str> = words.iter().map(|word| word.as_deref().unwrap_or("missing")).collect();
-            text = format!("{text}; {name} is {}", words.join(" or "));
-        }
-        format!("{text}. {} labelled posts.", grouped(self.facts.labelled()))
-    }
-
-    fn notes(&self) -> (String, String) {
-        let facts = self.facts;
-        let mut legend = String::from("Bands: 95 % interval.");
-        if facts.periods.len() == 1 {
-            legend = String::from("Bars: 95 % interval.");
-        } else if facts.periods.iter().any(|period| !period.is_complete()) {
-            legend += &format!(" Hatched, dotted: incomplete {}.", facts.asked.by);
-        }
-        if facts.periods.len() > 1 && facts.periods.iter().any(|period| period.labelled == 0) {
-            legend += " Gaps: no labelled posts.";
-        }
-        if self.chosen < facts.emotions.len() && facts.periods.len() > 1 {
-            legend += " Grey: the other emotions.";
-        }
-        if facts.groups.len() > PANELS {
-            legend += &format!(" The {PANELS} largest of {} groups.", facts.groups.len());
-        }
-        let models: Vec<&str> = facts.models.iter().map(|model| model.id.as_str()).collect();
-        let source = format!(
-            "Approximate signals about wording, not facts about people. Model: {}. Archive: {}",
-            models.join(", "),
-            facts.archive
-        );
-        (legend, source)
-    }
-
-    /// First and last share of each emotion in colour.
-    fn description(&self) -> String {
-        let mut text = String::new();
-        for group in self.facts.groups.iter().take(PANELS) {
-            let name = group.name();
-            for rank in 0..self.chosen {
-                let emotion = self.emotion(rank);
-                let shares = group.series(emotion).map(|series| series.share.iter().flatten().copied());
-                let Some((first, last)) = shares.and_then(|mut shares| {
-                    let first = shares.next()?;
-                    Some((first, shares.last().unwrap_or(first)))
-                }) else {
-                    continue;
-                };
-                let of = if name.is_empty() { String::new() } else { format!(" ({name})") };
-                text += &format!("{emotion}{of}: {} to {}. ", percent(first, 1), percent(last, 1));
-            }
-        }
-        text.trim_end().to_owned()
-    }
-
-    fn emotion(&self, rank: usize) -> &'a str {
+    pub(super) fn emotion(&self, rank: usize) -> &'a str {
         &self.facts.emotions[self.ranked[rank]]
     }
 
@@ -291,7 +235,7 @@ impl<'a> Layout<'a> {
         let (facts, edges) = (self.facts, self.edges(frame));
         let hatch = Pen::solid(self.palette.hatch, 1.2);
         let hidden = edges.iter().zip(&facts.periods).filter(|(_, period)| !period.is_complete());
-        let pieces: Vec<Vec<Place>> = hidden.flat_map(|(edge, _)| hatching(*edge, frame)).collect();
+        let pieces: Vec<Vec<Place>> = hidden.flat_map(|(edge, _)| hatching(*edge, (frame.top, frame.bottom))).collect();
         if !pieces.is_empty() {
             self.shapes.push(Shape::Lines { pieces, pen: hatch });
         }
@@ -402,77 +346,4 @@ impl<'a> Layout<'a> {
 
 fn dashes(rank: usize) -> &'static [f64] {
     DASHES[rank / 8 % DASHES.len()]
-}
-
-fn count(number: usize) -> f64 {
-    u32::try_from(number).map_or(f64::from(u32::MAX), f64::from)
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number above zero")]
-fn whole(number: f64) -> usize {
-    number.max(0.0) as usize
-}
-
-fn percent(share: f64, digits: usize) -> String {
-    format!("{:.digits$} %", share * 100.0)
-}
-
-fn last(marks: &[f64]) -> f64 {
-    marks.last().copied().unwrap_or(1.0)
-}
-
-/// Round steps of an axis from 0 to beyond a value.
-fn steps(top: f64, wanted: u32) -> Vec<f64> {
-    let raw = top / f64::from(wanted);
-    let power = 10_f64.powf(raw.log10().floor());
-    let fits = |step: &f64| *step >= raw * 0.999;
-    let step = [1.0, 2.0, 2.5, 5.0, 10.0].map(|factor| factor * power).into_iter().find(fits).unwrap_or(raw);
-    let number = whole((top / step - 1e-6).ceil()).max(1);
-    (0..=number).map(|at| count(at) * step).collect()
-}
-
-/// Runs of neighbouring values, without the empty ones.
-fn runs(values: &[Option<f64>]) -> Vec<Vec<usize>> {
-    let mut runs: Vec<Vec<usize>> = Vec::new();
-    for at in (0..values.len()).filter(|&at| values[at].is_some()) {
-        match runs.last_mut() {
-            Some(run) if run.last() == Some(&(at.wrapping_sub(1))) => run.push(at),
-            _ => runs.push(vec![at]),
-        }
-    }
-    runs
-}
-
-/// Slanted lines within a part of the frame.
-fn hatching((left, right): (f64, f64), frame: &Frame) -> Vec<Vec<Place>> {
-    let (wide, tall, gap) = (right - left, frame.bottom - frame.top, 8.0);
-    let lines = whole((wide + tall) / gap);
-    let line = |number: usize| {
-        // From the lower left, along x + y = along, cut at the edges.
-        let along = count(number) * gap;
-        let from = (along - tall).max(0.0);
-        let to = along.min(wide);
-        (to > from).then(|| vec![(left + from, frame.top + along - from), (left + to, frame.top + along - to)])
-    };
-    (1..=lines).filter_map(line).collect()
-}
-
-/// Pushes labels apart that would touch; what has no room in between goes on below.
-fn spread(labels: &mut [(f64, usize)], gap: f64, top: f64, bottom: f64) {
-    labels.sort_by(|one, other| one.0.total_cmp(&other.0));
-    for _ in 0..40 {
-        for at in 1..labels.len() {
-            let overlap = gap - (labels[at].0 - labels[at - 1].0);
-            if overlap > 0.0 {
-                labels[at - 1].0 -= overlap / 2.0;
-                labels[at].0 += overlap / 2.0;
-            }
-        }
-        for label in labels.iter_mut() {
-            label.0 = label.0.clamp(top, bottom);
-        }
-    }
-    for at in 1..labels.len() {
-        labels[at].0 = labels[at].0.max(labels[at - 1].0 + gap);
-    }
 }

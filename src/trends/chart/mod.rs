@@ -9,8 +9,10 @@
 //! with text would do both, and costs thirteen times their build time. The colours, and which emotion has which, are
 //! those of the report page.
 
+mod captions;
 mod facts;
 mod font;
+mod geometry;
 mod layout;
 mod png;
 mod scene;

@@ -6,7 +6,7 @@ use super::scene::{Colour, Palette};
 use super::{Drawing, Paper, png, svg};
 use crate::trends::report::made_up::MadeUp;
 
-/// Where the value of an attribute ends differently from what was expected, a person wants to see the picture.
+/// The texts of a chart, in the order in which they are drawn.
 fn texts(svg: &str) -> Vec<String> {
     let pieces = svg.split("<text ").skip(1);
     let text =
@@ -67,6 +67,18 @@ fn any_answer_can_be_drawn_on_any_paper() {
             assert_eq!(picture[16..24], [0, 0, 5, 0, 0, 0, 3, 32], "1280 by 800 pixels");
         }
     }
+}
+
+#[test]
+fn a_few_posts_without_any_label_have_an_axis_too() {
+    let mut answer = MadeUp { periods: 3, daily: 4.0, empty: None, ..MadeUp::default() }.answer();
+    for series in answer["groups"][0]["series"].as_array_mut().expect("series") {
+        series["count"] = serde_json::json!([0, 0, 0]);
+        series["share"] = serde_json::json!([0.0, 0.0, 0.0]);
+    }
+    let chart = svg(&answer.to_string(), Drawing::default()).expect("an answer");
+    assert!(!chart.contains("NaN") && !chart.contains("inf"), "{chart}");
+    assert!(texts(&chart).contains(&"100 %".to_owned()), "{chart}");
 }
 
 #[test]
@@ -135,4 +147,11 @@ fn words_and_lines_can_be_read_on_their_paper() {
             assert!(contrast >= wanted, "{colour:?} on {paper:?}: {contrast:.2}");
         }
     }
+}
+
+#[test]
+fn the_picture_in_the_docs_is_what_the_code_draws() {
+    let answer = MadeUp::default().answer().to_string();
+    let chart = svg(&answer, Drawing::default()).expect("an answer");
+    crate::committed::assert_committed("docs/trends.svg", &chart);
 }

@@ -32,7 +32,7 @@ function runs(values, from, to) {
 }
 
 function line(group, emotion, view, x, y, kind) {
-  const values = series_of(group, emotion)[view.measure], { periods: list } = view.drawn;
+  const values = seriesOf(group, emotion)[view.measure], { periods: list } = view.drawn;
   const node = draw("g", { class: kind, "data-emotion": emotion });
   let solid = "", loose = "";
   const alone = [], few = view.to - view.from <= 45;
@@ -45,7 +45,7 @@ function line(group, emotion, view, x, y, kind) {
     }
   }
   if (kind === "series" && view.measure === "share") {
-    const { low, high } = series_of(group, emotion);
+    const { low, high } = seriesOf(group, emotion);
     let band = "";
     for (const run of runs(values, view.from, view.to)) {
       const wide = run.length === 1 ? 3 : 0;
@@ -71,7 +71,7 @@ function ceiling(view, panels) {
   let top = 0;
   for (const group of panels) {
     for (const emotion of view.emotions) {
-      const series = series_of(group, emotion), values = view.measure === "share" ? series.high : series.mean;
+      const series = seriesOf(group, emotion), values = view.measure === "share" ? series.high : series.mean;
       for (let at = view.from; at < view.to; at += 1) {
         // Hardly any posts: a band that wide says nothing, and must not flatten the rest.
         const value = view.measure === "share" && group.labelled[at] < 10 ? series.share[at] : values[at];
@@ -90,10 +90,10 @@ function tickText(mark, marks, view) {
 function panel(group, view, { width, height, labels, top, title }) {
   const { periods: list, unit } = view.drawn, marks = steps(top, height > 260 ? 5 : 3), ceil = marks[marks.length - 1];
   const chosen = view.emotions;
-  const last = (emotion) => { const at = runs(series_of(group, emotion)[view.measure], view.from, view.to).flat().pop(); return at === undefined ? null : at; };
+  const last = (emotion) => { const at = runs(seriesOf(group, emotion)[view.measure], view.from, view.to).flat().pop(); return at === undefined ? null : at; };
   const ends = labels ? chosen.map((emotion) => ({ emotion, at: last(emotion) })).filter(({ at }) => at !== null) : [];
   const say = view.measure === "share" ? (value) => percent(value) : (value) => score(value, 2);
-  const endText = ({ emotion, at }) => emotion + " " + say(series_of(group, emotion)[view.measure][at]);
+  const endText = ({ emotion, at }) => emotion + " " + say(seriesOf(group, emotion)[view.measure][at]);
   const right = ends.length ? Math.min(width * 0.42, widest(ends.map(endText), 13) + 14) : 8;
   const left = widest(marks.map((mark) => tickText(mark, marks, view)), 12) + 10, plot = { left, right: width - right, top: HEAD, bottom: height - FOOT };
   const first = list[view.from].start, end = list[view.to - 1].end;
@@ -129,11 +129,11 @@ function panel(group, view, { width, height, labels, top, title }) {
   for (const emotion of answer.emotions) if (!chosen.includes(emotion)) inside.append(line(group, emotion, view, x, y, "context"));
   for (const emotion of [...chosen].reverse()) inside.append(line(group, emotion, view, x, y, "series"));
   svg.append(inside);
-  const placed = spread(ends.map((end) => ({ ...end, y: y(series_of(group, end.emotion)[view.measure][end.at]) })), 15, plot.top + 2, plot.bottom - 2);
+  const placed = spread(ends.map((end) => ({ ...end, y: y(seriesOf(group, end.emotion)[view.measure][end.at]) })), 15, plot.top + 2, plot.bottom - 2);
   for (const end of placed) {
     svg.append(draw("g", { class: "label", "data-emotion": end.emotion },
-      draw("path", { class: "leader", d: "M" + (x(end.at) + 4) + " " + y(series_of(group, end.emotion)[view.measure][end.at]) + "L" + (plot.right + 6) + " " + end.y, stroke: colour(end.emotion) }),
-      draw("text", { x: plot.right + 9, y: end.y + 4.5, fill: inked(end.emotion) }, draw("tspan", { "font-weight": 650 }, end.emotion), draw("tspan", { dx: 4 }, say(series_of(group, end.emotion)[view.measure][end.at])))));
+      draw("path", { class: "leader", d: "M" + (x(end.at) + 4) + " " + y(seriesOf(group, end.emotion)[view.measure][end.at]) + "L" + (plot.right + 6) + " " + end.y, stroke: colour(end.emotion) }),
+      draw("text", { x: plot.right + 9, y: end.y + 4.5, fill: inked(end.emotion) }, draw("tspan", { "font-weight": 650 }, end.emotion), draw("tspan", { dx: 4 }, say(seriesOf(group, end.emotion)[view.measure][end.at])))));
   }
   const over = draw("g", { class: "over" });
   svg.append(over);
@@ -143,7 +143,7 @@ function panel(group, view, { width, height, labels, top, title }) {
 
 /* One period only: no time to draw, so the emotions side by side, with their intervals. */
 function ranking(group, view, width) {
-  const at = view.from, names = [...view.emotions].sort((one, other) => series_of(group, other)[view.measure][at] - series_of(group, one)[view.measure][at]);
+  const at = view.from, names = [...view.emotions].sort((one, other) => seriesOf(group, other)[view.measure][at] - seriesOf(group, one)[view.measure][at]);
   const left = widest(names, 13) + 14, right = 64, top = ceiling(view, [group]), marks = steps(top, 4), ceil = marks[marks.length - 1], row = 30;
   const height = names.length * row + 34, x = (value) => left + value / ceil * (width - left - right);
   const svg = draw("svg", { class: "plot", width, height, viewBox: "0 0 " + width + " " + height, "aria-hidden": "true" });
@@ -152,7 +152,7 @@ function ranking(group, view, width) {
       draw("text", { class: "tick", x: x(mark), y: height - 10, "text-anchor": "middle" }, view.measure === "share" ? percent(mark, marks[1] < 0.01 ? 1 : 0) : score(mark, 2)));
   }
   names.forEach((emotion, place) => {
-    const { low, high, [view.measure]: values } = series_of(group, emotion), y = 18 + place * row;
+    const { low, high, [view.measure]: values } = seriesOf(group, emotion), y = 18 + place * row;
     if (values[at] === null) return;
     const node = draw("g", { class: "series", "data-emotion": emotion }, draw("text", { x: left - 12, y: y + 4.5, "text-anchor": "end", class: "name" }, emotion));
     if (view.measure === "share") node.append(draw("rect", { x: x(low[at]), y: y - 5, width: Math.max(1, x(high[at]) - x(low[at])), height: 10, rx: 5, fill: colour(emotion), class: "reach" }));

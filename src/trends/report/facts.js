@@ -30,11 +30,11 @@ function gather(name, groups, places) {
   const over = (pick) => places.map((from) => groups.reduce((all, group) => from.reduce((sum, at) => sum + (pick(group)[at] || 0), all), 0));
   const labelled = over((group) => group.labelled), series = new Map();
   for (const emotion of answer.emotions) {
-    const count = over((group) => series_of(group, emotion).count);
+    const count = over((group) => seriesOf(group, emotion).count);
     const all = over((group) => shareOf(group, emotion));
     const share = count.map((posts, at) => all[at] ? posts / all[at] : null);
     const bounds = count.map((posts, at) => wilson(posts, all[at]));
-    const total = places.map((from) => groups.reduce((sums, group) => from.reduce((sum, at) => sum + (series_of(group, emotion).mean[at] || 0) * shareOf(group, emotion)[at], sums), 0));
+    const total = places.map((from) => groups.reduce((sums, group) => from.reduce((sum, at) => sum + (seriesOf(group, emotion).mean[at] || 0) * shareOf(group, emotion)[at], sums), 0));
     series.set(emotion, {
       count, share, low: bounds.map(([low]) => low), high: bounds.map(([, high]) => high),
       mean: total.map((sum, at) => all[at] ? sum / all[at] : null), of: all,
@@ -44,9 +44,9 @@ function gather(name, groups, places) {
   return { name, labelled, skipped: over((group) => group.skipped), series };
 }
 /* Posts whose model knows the emotion: what its shares are of. Only with several models are they fewer than all. */
-const shareOf = (group, emotion) => series_of(group, emotion).of || group.labelled;
+const shareOf = (group, emotion) => seriesOf(group, emotion).of || group.labelled;
 const NONE = { count: [], share: [], low: [], high: [], mean: [], change: [] };
-const series_of = (group, emotion) => group.series.get(emotion) || NONE;
+const seriesOf = (group, emotion) => group.series.get(emotion) || NONE;
 
 const periods = answer.periods.map(period);
 const unknown = answer.periods.some(({ complete }) => complete === null || complete === undefined);
@@ -93,7 +93,7 @@ function drawnBy(unit) {
    bound. The same rank as in chart/facts.rs. */
 function movement(emotion) {
   return Math.max(0, ...groups.map((group) => {
-    const { low, high, count } = series_of(group, emotion);
+    const { low, high, count } = seriesOf(group, emotion);
     let top = 0, bottom = 1, posts = 0;
     periods.forEach(({ complete }, at) => {
       posts += count[at] || 0;

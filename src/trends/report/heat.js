@@ -7,7 +7,7 @@ function drawHeat() {
   const days = [...new Set(periods.map(({ clock }) => Math.floor(clock / DAY)))].sort((one, other) => one - other);
   const firstDay = days[0], columns = days[days.length - 1] - firstDay + 1;
   const left = 40, top = 22, cell = Math.min(64, (width - left) / columns), tall = Math.min(17, Math.max(10, cell)), gap = cell > 7 ? 1 : 0;
-  const height = top + 24 * tall + 4, { share } = series_of(group, emotion);
+  const height = top + 24 * tall + 4, { share } = seriesOf(group, emotion);
   const known = periods.map((_, at) => at).filter((at) => share[at] !== null && group.labelled[at] > 0);
   // The darkest hundredth is one shade: a single hour of few posts must not bleach the rest.
   const sorted = known.map((at) => share[at]).sort((one, other) => one - other);
@@ -44,7 +44,7 @@ function drawHeat() {
     cursor.setAttribute("x", left + column * cell - gap);
     cursor.setAttribute("y", top + row * tall - gap);
     cursor.setAttribute("visibility", "visible");
-    const value = group.labelled[at] ? share[at] : null, { low, high, count } = series_of(group, emotion);
+    const value = group.labelled[at] ? share[at] : null, { low, high, count } = seriesOf(group, emotion);
     $("heat-value").textContent = when(periods[at], "hour") + ": " + (value === null ? "no labelled posts" : emotion + " " + percent(value) + " (" + percent(low[at]) + " to " + percent(high[at]) + "), " + posts(count[at]) + " of " + plural(shareOf(group, emotion)[at], "post")) + (periods[at].complete ? "" : "; incomplete");
     return true;
   };

@@ -20,6 +20,10 @@ const SCRIPT: &str = concat!(
     include_str!("heat.js"),
     include_str!("standouts.js"),
     include_str!("table.js"),
+    include_str!("view.js"),
+    include_str!("steer.js"),
+    include_str!("controls.js"),
+    include_str!("moves.js"),
     include_str!("page.js"),
 );
 

@@ -20,7 +20,7 @@ function fillTable(view) {
   table.rows = [];
   groups.forEach((group, place) => {
     if (!all && view.group >= 0 && view.group !== place) return;
-    for (let at = from; at < to; at += 1) for (const emotion of emotions) table.rows.push({ at, group: place, emotion, series: series_of(group, emotion) });
+    for (let at = from; at < to; at += 1) for (const emotion of emotions) table.rows.push({ at, group: place, emotion, series: seriesOf(group, emotion) });
   });
   table.page = 0;
   sortTable();
