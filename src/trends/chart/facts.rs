@@ -63,7 +63,13 @@ const CHOSEN: usize = 5;
 
 impl Facts {
     pub(super) fn read(answer_json: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(answer_json)
+        let mut facts: Self = serde_json::from_str(answer_json)?;
+        // A panel without a line tells nothing, as long as there are others.
+        let inhabited = |group: &Group| group.labelled.iter().any(|posts| *posts > 0);
+        if facts.groups.iter().filter(|group| inhabited(group)).count() > 1 {
+            facts.groups.retain(inhabited);
+        }
+        Ok(facts)
     }
 
     pub(super) fn labelled(&self) -> u64 {

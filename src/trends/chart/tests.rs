@@ -82,6 +82,18 @@ fn a_few_posts_without_any_label_have_an_axis_too() {
 }
 
 #[test]
+fn a_new_year_is_named_and_a_group_without_posts_is_left_out() {
+    let made = MadeUp { by: "week", periods: 60, platforms: &["bluesky", "mastodon", "x"], ..MadeUp::default() };
+    let mut answer = made.answer();
+    let wide = Drawing { width: 2000, ..Drawing::default() };
+    let before = texts(&svg(&answer.to_string(), wide).expect("an answer"));
+    assert!(before.iter().any(|text| text.ends_with("Jan 2027")) && before.contains(&"x".to_owned()), "{before:?}");
+    answer["groups"][2]["labelled"] = serde_json::json!(vec![0; 60]);
+    let after = texts(&svg(&answer.to_string(), wide).expect("an answer"));
+    assert!(after.contains(&"mastodon".to_owned()) && !after.contains(&"x".to_owned()), "{after:?}");
+}
+
+#[test]
 fn names_from_outside_stay_text() {
     let made = MadeUp {
         hostile: Some("</text><script>alert(1)</script>\u{7}"),

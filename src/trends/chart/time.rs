@@ -119,10 +119,10 @@ pub(super) fn ticks(periods: &[Period], by: &str, room: usize) -> Vec<Tick> {
             }
         }
     }
-    let mut told = None;
+    let (mut told, mut year) = (None, periods.first().map(|first| first.start.clock.year()));
     let label = |period: usize| {
         let clock = periods[period].start.clock;
-        let label = if by == "hour" && clock.hour() != 0 {
+        let mut label = if by == "hour" && clock.hour() != 0 {
             format!("{:02}:{:02}", clock.hour(), clock.minute())
         } else if told == Some(clock.month()) && by != "hour" {
             clock.day().to_string()
@@ -130,6 +130,11 @@ pub(super) fn ticks(periods: &[Period], by: &str, room: usize) -> Vec<Tick> {
             told = Some(clock.month());
             format!("{} {}", clock.day(), MONTHS[month(clock)])
         };
+        // A new year is named where it begins.
+        if year != Some(clock.year()) {
+            year = Some(clock.year());
+            label = format!("{label} {}", clock.year());
+        }
         Tick { period, label }
     };
     chosen.into_iter().map(label).collect()

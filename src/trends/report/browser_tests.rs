@@ -325,6 +325,18 @@ fn groups_stand_side_by_side_alone_and_added_up() {
 }
 
 #[test]
+fn groups_without_posts_take_no_room_side_by_side() {
+    let Some(browser) = Browser::start() else { return };
+    let mut answer = MadeUp { platforms: &["bluesky", "mastodon", "x"], ..MadeUp::default() }.answer();
+    answer["groups"][1]["labelled"] = serde_json::json!(vec![0; 28]);
+    let mut report = Report::of(browser, answer);
+    assert_eq!(report.page.texts("#panels figcaption b"), ["bluesky", "x"]);
+    assert!(report.page.text("#legend").contains("Without labelled posts: 1 group."));
+    assert_eq!(report.page.texts("#group option").len(), 5, "it can still be chosen");
+    report.assert_quiet();
+}
+
+#[test]
 fn ninety_days_of_hours_and_28_emotions_are_drawn_by_day_until_one_looks_closer() {
     let Some(browser) = Browser::start() else { return };
     let made = MadeUp { by: "hour", periods: 2160, emotions: 28, ..MadeUp::default() };

@@ -56,11 +56,13 @@ function ticks(list, unit, width) {
     if (chosen.length <= room && chosen.length) break;
   }
   if (!chosen.length) chosen = [0];
-  let month = null;
+  let month = null, year = new Date(list[0].clock).getUTCFullYear();
   return chosen.map((at) => {
     const { clock } = list[at], midnight = unit !== "hour" || hour(clock) === 0 && !(clock % HOUR), named = onlyMonth.format(clock);
     const text = !midnight ? hourMinute.format(clock) : month === named && unit !== "hour" ? onlyDay.format(clock) : dayMonth.format(clock);
     if (midnight) month = named;
-    return { at, text };
+    // A new year is named where it begins.
+    const begun = new Date(clock).getUTCFullYear() !== year ? " " + (year = new Date(clock).getUTCFullYear()) : "";
+    return { at, text: text + begun };
   });
 }

@@ -54,6 +54,7 @@ const groups = answer.groups.map((group) => ({
   name: keyName(group.key), key: group.key || {}, labelled: group.labelled, skipped: group.skipped,
   series: new Map(group.series.map((series) => [series.emotion, series])),
 }));
+const inhabited = groups.filter(({ labelled }) => labelled.some((posts) => posts > 0));
 const whole = groups.length === 1 ? groups[0] : gather("all together", groups, periods.map((_, at) => [at]));
 const labelledPosts = periods.reduce((sum, { labelled }) => sum + labelled, 0);
 const skippedPosts = periods.reduce((sum, { skipped }) => sum + skipped, 0);

@@ -15,7 +15,7 @@ function drawHeat() {
   const svg = draw("svg", { width, height, viewBox: "0 0 " + width + " " + height, class: "heat", role: "img", "aria-labelledby": "heat-title heat-value" },
     draw("defs", {}, draw("pattern", { id: "heat-hatch", width: 4, height: 4, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" }, draw("line", { x1: 0, x2: 0, y1: 0, y2: 4, class: "hatch strong" }))));
   for (const hour of [0, 6, 12, 18]) svg.append(draw("text", { class: "tick", x: left - 8, y: top + hour * tall + Math.min(tall, 12), "text-anchor": "end" }, String(hour).padStart(2, "0") + ":00"));
-  const every = [1, 2, 7, 14, 28].find((count) => count * cell >= 52) || 28;
+  const every = [1, 2, 7, 14, 28, 56, 84, 168].find((count) => count * cell >= 52) || 336;
   for (let column = 0; column < columns; column += 1) {
     const clock = (firstDay + column) * DAY, monday = (firstDay + column + 3) % 7 === 0;
     const due = every >= 7 ? monday && (firstDay + column + 3) / 7 % (every / 7) === 0 : column % every === 0;
@@ -26,7 +26,7 @@ function drawHeat() {
     const column = Math.floor(clock / DAY) - firstDay, row = Math.floor(clock / HOUR) % 24, x = left + column * cell, y = top + row * tall;
     heat.cells.set(column + ":" + row, at);
     const value = group.labelled[at] ? share[at] : null;
-    if (value === null || value === undefined) { svg.append(draw("rect", { class: "none", x, y, width: cell - gap, height: tall - gap })); return; }
+    if (value === null || value === undefined) { if (cell > 4) svg.append(draw("rect", { class: "none", x, y, width: cell - gap, height: tall - gap })); return; }
     const shade = Math.min(1, Math.max(0, (value - floor) / Math.max(1e-9, ceil - floor)));
     svg.append(draw("rect", { class: "cell", x, y, width: cell - gap, height: tall - gap, style: null, "fill-opacity": (0.06 + 0.94 * shade).toFixed(3), fill: "var(--heat)" }));
     if (!complete) svg.append(draw("rect", { x, y, width: cell - gap, height: tall - gap, fill: "url(#heat-hatch)" }));

@@ -41,7 +41,7 @@ const tell = (text) => { $("told").textContent = text; };
 
 /* Which groups are drawn. */
 function drawnGroups() {
-  const given = view.group === -2 ? groups.slice(0, SIDE_BY_SIDE) : [view.group === -1 ? whole : groups[view.group] || whole];
+  const given = view.group === -2 ? inhabited.slice(0, SIDE_BY_SIDE) : [view.group === -1 ? whole : groups[view.group] || whole];
   return given.map((group) => view.drawn.of(group));
 }
 /* Longer periods while there are more of them than a line can show. */
@@ -86,7 +86,7 @@ function drawTrend() {
   if (count.some(({ complete }) => !complete)) legend.push(single ? "This period is incomplete." : "Hatched and dotted: incomplete " + (count.filter(({ complete }) => !complete).length === 1 ? unit : unit + "s") + ".");
   if (count.some(({ labelled }) => !labelled)) legend.push("Gaps: no labelled posts.");
   if (!single && view.emotions.length < answer.emotions.length && view.emotions.length) legend.push("Grey: the emotions not chosen, for comparison; those above the axis are cut.");
-  if (!alone) legend.push("One scale for all." + (groups.length > SIDE_BY_SIDE ? " The " + SIDE_BY_SIDE + " largest of " + groups.length + " groups; choose others above." : ""));
+  if (!alone) legend.push("One scale for all." + (inhabited.length > SIDE_BY_SIDE ? " The " + SIDE_BY_SIDE + " largest of " + inhabited.length + " groups; choose others above." : "") + (inhabited.length < groups.length ? " Without labelled posts: " + plural(groups.length - inhabited.length, "group") + "." : ""));
   if (unknown) legend.push("The archive does not say which periods are complete.");
   $("legend").textContent = legend.join(" ");
   $("zoom-reset").disabled = !zoomed();
