@@ -5,9 +5,8 @@ use std::io::Write;
 use flate2::write::ZlibEncoder;
 use flate2::{Compression, Crc};
 use tiny_skia::{Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Stroke, StrokeDash, Transform};
-use ttf_parser::OutlineBuilder;
 
-use super::font;
+use super::font::{self, Step};
 use super::scene::{Anchor, Colour, Place, Scene, Shape, Words};
 
 pub(super) fn write(scene: &Scene, scale: u32) -> Vec<u8> {
@@ -72,16 +71,20 @@ impl Brush {
             Anchor::Middle => font::width(text, *size, *bold) / 2.0,
             Anchor::End => font::width(text, *size, *bold),
         };
-        let mut glyphs = Vec::new();
-        let outline = |unit: f64, right: f64| Outline {
-            path: PathBuilder::new(),
-            unit: px(unit),
-            left: px(x - back + right),
-            base: px(*y),
-        };
-        font::outlines(text, *size, *bold, outline, |outline| glyphs.extend(outline.path.finish()));
-        for glyph in &glyphs {
-            self.fill(glyph, *colour, 1.0);
+        let mut path = PathBuilder::new();
+        for step in font::outlines(text, (x - back, *y), *size, *bold) {
+            match step {
+                Step::Move(x, y) => path.move_to(px(x), px(y)),
+                Step::Line(x, y) => path.line_to(px(x), px(y)),
+                Step::Curve(points) => {
+                    let [x1, y1, x2, y2, x, y] = points.map(px);
+                    path.cubic_to(x1, y1, x2, y2, x, y);
+                }
+                Step::Close => path.close(),
+            }
+        }
+        if let Some(path) = path.finish() {
+            self.fill(&path, *colour, 1.0);
         }
     }
 }
@@ -114,46 +117,6 @@ fn lines(pieces: &[Vec<Place>], closed: bool) -> Option<Path> {
 #[expect(clippy::cast_possible_truncation, reason = "places on a canvas of a few thousand pixels")]
 fn px(length: f64) -> f32 {
     length as f32
-}
-
-/// A glyph's outline at its place; the font's y goes up, the canvas's down.
-struct Outline {
-    path: PathBuilder,
-    unit: f32,
-    left: f32,
-    base: f32,
-}
-
-impl Outline {
-    fn at(&self, x: f32, y: f32) -> (f32, f32) {
-        (self.left + x * self.unit, self.base - y * self.unit)
-    }
-}
-
-impl OutlineBuilder for Outline {
-    fn move_to(&mut self, x: f32, y: f32) {
-        let (x, y) = self.at(x, y);
-        self.path.move_to(x, y);
-    }
-
-    fn line_to(&mut self, x: f32, y: f32) {
-        let (x, y) = self.at(x, y);
-        self.path.line_to(x, y);
-    }
-
-    fn quad_to(&mut self, x1: f32, y1: f32, x: f32, y: f32) {
-        let ((x1, y1), (x, y)) = (self.at(x1, y1), self.at(x, y));
-        self.path.quad_to(x1, y1, x, y);
-    }
-
-    fn curve_to(&mut self, x1: f32, y1: f32, x2: f32, y2: f32, x: f32, y: f32) {
-        let ((x1, y1), (x2, y2), (x, y)) = (self.at(x1, y1), self.at(x2, y2), self.at(x, y));
-        self.path.cubic_to(x1, y1, x2, y2, x, y);
-    }
-
-    fn close(&mut self) {
-        self.path.close();
-    }
 }
 
 /// The file: colours of eight bits, no transparency, rows as differences from the one above (PNG's filter 2).
