@@ -107,7 +107,7 @@ fuzz: setup ## mutated records, mappings, manifests and texts, a million of each
 		$(CARGO) test --locked --features fault-injection --test fuzz -- --nocapture --test-threads 1
 
 .PHONY: schemas
-schemas: ## write schemas/, docs/metrics.md and docs/configuration.md anew from the code (tests compare them)
+schemas: ## write schemas/, docs/metrics.md, docs/configuration.md and docs/trends.svg anew from the code (tests compare them)
 	MOODSTREAM_UPDATE=1 $(CARGO) test --locked --features fault-injection --lib --quiet -- committed
 
 .deps/model-venv/ready: tools/model/requirements.txt

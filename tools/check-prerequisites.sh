@@ -59,7 +59,7 @@ has_browser() {
   done
   return 1
 }
-has_browser || "$browser" "Chromium (or MOODSTREAM_BROWSER, its path)" "apt-get install chromium" "brew install --cask chromium" "status page's tests"
+has_browser || "$browser" "Chromium (or MOODSTREAM_BROWSER, its path)" "apt-get install chromium" "brew install --cask chromium" "tests of status page and report"
 
 # What tools/s3-server/go.mod asks for: "25" out of go version go1.25.3 linux/amd64.
 go_wanted=$(sed -n 's/^go 1\.\([0-9]*\).*/\1/p' tools/s3-server/go.mod)

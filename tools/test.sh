@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests: all of them where Java and Maven are there, else all but the real-broker tests,
 # and then says so in its last line. MOODSTREAM_REQUIRE_KAFKA=1 makes their absence an error. Without a
-# Chromium the status page's tests are left out in the same way; MOODSTREAM_REQUIRE_BROWSER=1 insists;
+# Chromium the tests of the status page and the report are left out in the same way; MOODSTREAM_REQUIRE_BROWSER=1 insists;
 # without Go those on a real S3 server, and MOODSTREAM_REQUIRE_S3=1 insists; where they cannot be installed,
 # the test with other programs that read Parquet, and MOODSTREAM_REQUIRE_READERS=1 insists; those of training and
 # export run where `make model-environment` was, and MOODSTREAM_REQUIRE_MODEL_TESTS=1 makes it.
@@ -72,7 +72,7 @@ if [ -n "$models_left_out" ]; then
   echo "left out: the tests of training and export: make model-environment installs what they need (5 GB)"
 fi
 if ! tools/check-prerequisites.sh --browser >/dev/null 2>&1; then
-  echo "left out: the status page's tests in a browser: they need Chromium; make setup tells how to install it"
+  echo "left out: the tests of status page and report in a browser: they need Chromium; make setup tells how to install it"
 fi
 if [ -z "$readers" ]; then
   echo "left out: the test with DuckDB, Polars, pandas and pyarrow: make readers could not install them"
