@@ -434,6 +434,18 @@ pub struct TrendsArgs {
     /// File for the answer; overwritten. Standard output unless given.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Write a report beside it: a page that works offline, with charts and all figures; overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Write a chart beside it, as SVG; overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// Write the same chart as PNG; overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub png: Option<PathBuf>,
+    /// Draw the chart on dark paper.
+    #[arg(long)]
+    pub dark: bool,
     /// Hours that stand out, at most.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub standouts: usize,

@@ -13,7 +13,7 @@ use super::progress;
 use crate::cli::{Period, TrendsArgs, TrendsFormat};
 use crate::config::Config;
 use crate::telemetry::logging;
-use crate::trends::{self, Asked, By, Format, Look, Progress, Query, Source, TrendsError};
+use crate::trends::{self, Asked, By, Format, Look, Picture, Progress, Query, Source, TrendsError};
 
 /// What is logged unless `log.level` is set.
 const WARNINGS: &str = "warn";
@@ -69,7 +69,15 @@ pub(super) fn run(args: &TrendsArgs, config: &Config) -> anyhow::Result<ExitCode
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }
-    let bytes = trends::render(&answer?, format, look(args))?;
+    let answer = answer?;
+    let pictures =
+        [("--html", Picture::Html, &args.html), ("--svg", Picture::Svg, &args.svg), ("--png", Picture::Png, &args.png)];
+    for (flag, picture, file) in pictures {
+        if let Some(file) = file {
+            trends::write_to(flag, file, &trends::draw(&answer, picture, args.dark)?)?;
+        }
+    }
+    let bytes = trends::render(&answer, format, look(args))?;
     trends::write_out(&bytes, args.out.as_deref())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 //! Trends: what people felt, when, and what changed, from the archive's Parquet files.
 //!
 //! ```text
-//! files by date and hour ─► row groups by statistics ─► columns ─► tally ─► answer ─► table, JSON, CSV, Parquet
+//! files by date and hour ─► row groups by statistics ─► columns ─► tally ─► answer ─► table, JSON, CSV, Parquet, report, chart
 //!     source.rs                 file.rs                group.rs   tally.rs  answer.rs
 //! ```
 //!
@@ -12,6 +12,7 @@
 
 mod answer;
 mod calendar;
+mod chart;
 mod csv;
 mod error;
 mod examples;
@@ -21,6 +22,7 @@ mod names;
 mod output;
 mod query;
 mod range;
+mod report;
 mod rollup;
 mod scan;
 mod source;
@@ -34,7 +36,7 @@ use std::time::Instant;
 pub(crate) use answer::{Answer, schema_text};
 pub(crate) use calendar::By;
 pub(crate) use error::TrendsError;
-pub(crate) use output::{Format, render, write_out};
+pub(crate) use output::{Format, Picture, draw, render, write_out, write_to};
 pub(crate) use query::{Asked, Query};
 pub(crate) use rollup::{RolledUp, roll_up};
 pub(crate) use scan::Progress;

@@ -5,8 +5,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::answer::Answer;
+use super::chart::{self, Drawing, Paper};
 use super::csv;
 use super::error::TrendsError;
+use super::report;
 use super::table::{self, Look};
 
 /// How an answer is written.
@@ -20,6 +22,31 @@ pub(crate) enum Format {
     Csv,
     /// The same rows.
     Parquet,
+}
+
+/// What an answer is drawn as, beside what is written of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Picture {
+    /// The report, a page of its own.
+    Html,
+    /// The chart.
+    Svg,
+    /// The chart as pixels.
+    Png,
+}
+
+/// The bytes of a picture; `dark` is the chart's paper, the report has both.
+///
+/// # Errors
+/// When it cannot be encoded.
+pub(crate) fn draw(answer: &Answer, picture: Picture, dark: bool) -> Result<Vec<u8>, TrendsError> {
+    let drawing = Drawing { paper: if dark { Paper::Dark } else { Paper::Light }, ..Drawing::default() };
+    let drawn = serde_json::to_string(answer).and_then(|json| match picture {
+        Picture::Html => Ok(report::page(&json).into_bytes()),
+        Picture::Svg => chart::svg(&json, drawing).map(String::into_bytes),
+        Picture::Png => chart::png(&json, drawing),
+    });
+    drawn.map_err(|error| TrendsError::Unwritten(format!("the answer cannot be drawn: {error}")))
 }
 
 /// The bytes of an answer.
@@ -40,7 +67,7 @@ pub(crate) fn render(answer: &Answer, format: Format, look: Look) -> Result<Vec<
     })
 }
 
-/// Writes it to a file, whole or not at all, or to standard output.
+/// Writes it to the file of `--out`, or to standard output.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -53,11 +80,19 @@ pub(crate) fn write_out(bytes: &[u8], file: Option<&Path>) -> Result<(), TrendsE
             Ok(()) => Ok(()),
         };
     };
+    write_to("--out", file, bytes)
+}
+
+/// Writes it to the file that a flag names, whole or not at all.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn write_to(flag: &str, file: &Path, bytes: &[u8]) -> Result<(), TrendsError> {
     let partial = partial(file);
     fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, file)).map_err(|error| {
         // It may never have been made.
         let _ = fs::remove_file(&partial);
-        TrendsError::Unwritten(format!("--out: cannot write {}: {error}", file.display()))
+        TrendsError::Unwritten(format!("{flag}: cannot write {}: {error}", file.display()))
     })
 }
 

@@ -117,3 +117,30 @@ fn changes_are_against_the_period_before_and_intervals_hold_the_share() {
         }
     }
 }
+
+#[test]
+fn the_report_and_the_chart_are_drawn_of_the_answer_that_is_printed() {
+    let folder = archive();
+    let pictures = ["--html", "report.html", "--svg", "chart.svg", "--png", "chart.png"];
+    let answer = ask(folder.path(), &[&["."], &pictures[..]].concat());
+    let read = |name: &str| fs::read(folder.path().join(name)).expect("a picture");
+
+    let page = String::from_utf8(read("report.html")).expect("text");
+    let start = page.find("<script type=\"application/json\" id=\"answer\">").expect("the figures") + 43;
+    let end = start + page[start..].find("</script>").expect("their end");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&page[start..end]).expect("JSON"), answer);
+
+    let chart = String::from_utf8(read("chart.svg")).expect("text");
+    assert!(chart.starts_with("<svg") && chart.contains("joy"), "{}", &chart[..chart.len().min(200)]);
+    assert_eq!(&read("chart.png")[..8], b"\x89PNG\r\n\x1a\n");
+    moodstream(folder.path(), &["trends", ".", "--dark", "--svg", "dark.svg"]).expect(0, &[]);
+    assert_ne!(read("dark.svg"), read("chart.svg"));
+}
+
+#[test]
+fn a_picture_that_cannot_be_written_names_its_flag() {
+    let folder = archive();
+    moodstream(folder.path(), &["trends", ".", "--html", "nowhere/report.html"])
+        .expect(1, &["--html: cannot write nowhere/report.html"]);
+    assert!(!folder.path().join("nowhere").exists());
+}
