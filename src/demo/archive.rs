@@ -1,5 +1,5 @@
-//! The demo's archive: the real archiver on the embedded broker, in a folder beside the demo's other output, and what it
-//! wrote as people see it.
+//! The demo's archive: the real archiver on the embedded broker, in a folder beside the demo's other output, what it
+//! wrote as people see it, and the report of it.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,11 +9,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
 use crate::archive::{Archiver, Setup};
 use crate::config::Config;
 use crate::telemetry::{Metrics, Readiness};
+use crate::trends::{self, Asked, By, Picture, Query, Source};
 
 /// How long the last rows may take to become files.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,6 +31,7 @@ pub(super) fn folder(out: &Path) -> PathBuf {
 pub(super) struct DemoArchive {
     archiver: Archiver,
     metrics: Arc<Metrics>,
+    config: Arc<Config>,
     url: PathBuf,
 }
 
@@ -47,7 +50,7 @@ impl DemoArchive {
             runtime: runtime.handle().clone(),
         };
         let archiver = Archiver::start(setup).context("no thread can be started")?;
-        Ok(Self { archiver, metrics: metrics.clone(), url })
+        Ok(Self { archiver, metrics: metrics.clone(), config: config.clone(), url })
     }
 
     /// Waits until so many rows are in files, ends the archiver, and tells what it wrote.
@@ -62,8 +65,22 @@ impl DemoArchive {
         if written != rows {
             bail!("the archive holds {written} rows of {rows} labelled and skipped posts");
         }
-        tree(&self.url, rows)
+        let report = report(&self.url, &self.config, runtime)?;
+        Ok(tree(&self.url, rows)? + &format!("\nreport          {}\n", report.display()))
     }
+}
+
+/// What `moodstream trends --by hour --html` makes of the archive, beside it.
+fn report(url: &Path, config: &Config, runtime: &Runtime) -> anyhow::Result<PathBuf> {
+    let asked = Asked { by: Some(By::Hour), standouts: 10, ..Asked::default() };
+    let query = Query::new(&asked, Timestamp::now())?;
+    let archive = &config.archive;
+    let source =
+        runtime.block_on(Source::open("archive.url", &archive.url, &archive.properties, archive.put_deadline.0))?;
+    let answer = trends::ask(&source, &query, runtime.handle(), &|_| ())?;
+    let file = url.with_extension("html");
+    trends::write_to("--out", &file, &trends::draw(&answer, Picture::Html, false)?)?;
+    Ok(file)
 }
 
 fn clear(url: &Path) -> anyhow::Result<()> {

@@ -140,4 +140,16 @@ fn the_demo_ends_by_itself_with_every_outcome_counted() {
     assert!(std::fs::read_dir(&posts).expect("the archive").count() > 0, "{said}");
     let lines = std::fs::read_to_string(&out).expect("the labelled posts");
     assert_eq!(lines.lines().count(), 454, "labelled and skipped posts");
+
+    let report = folder.path().join("out.html");
+    assert!(said.contains(&format!("report          {}", report.display())), "{said}");
+    let page = std::fs::read_to_string(report).expect("the report");
+    let (_, answer) = page.split_once("id=\"answer\">").expect("the figures");
+    let answer: serde_json::Value =
+        serde_json::from_str(answer.split_once("</script>").expect("their end").0).expect("JSON");
+    let sum = |name: &str| -> u64 {
+        let periods = answer["periods"].as_array().expect("periods");
+        periods.iter().map(|period| period[name].as_u64().expect("a count")).sum()
+    };
+    assert_eq!(sum("labelled") + sum("skipped"), 454, "every row of the archive");
 }

@@ -41,6 +41,26 @@ fn days(text: bool) -> Vec<Post> {
 }
 
 #[test]
+fn an_hour_that_comes_twice_as_clocks_go_back_is_no_other_day_of_its_own() {
+    // Two in the morning in Berlin; on the 26th twice, and the second time people are angry.
+    let times = ["24T00", "25T00", "26T00", "26T01", "27T01", "28T01", "29T01"];
+    let posts = |times: &[&str]| -> Vec<Post> {
+        let angry = |time: &str| if time == "26T01" { 60 } else { 20 };
+        times.iter().flat_map(|time| hour(millis(&format!("2025-10-{time}:00:00Z")), angry(time), false)).collect()
+    };
+    let standouts = |posts: &[Post]| {
+        let folder = tempfile::tempdir().expect("a folder");
+        write(folder.path(), "1", &Model::first(), posts);
+        let answer = ask(folder.path(), &[".", "--time-zone", "Europe/Berlin", "--emotion", "anger"]);
+        answer["standouts"].as_array().expect("standouts").clone()
+    };
+    assert_eq!(standouts(&posts(&times[..6])), Vec::<Value>::new(), "four other days are too few");
+    let found = standouts(&posts(&times));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["hour"], "2025-10-26T02:00:00+01:00");
+}
+
+#[test]
 fn the_hour_that_differs_from_the_same_hour_of_other_days_stands_out_with_its_top_posts() {
     let folder = tempfile::tempdir().expect("a folder");
     write(folder.path(), "1", &Model::first(), &days(true));
