@@ -20,6 +20,7 @@ pub mod labelled;
 mod labeller;
 mod lane;
 pub mod post;
+mod shadow;
 pub mod telemetry;
 mod trends;
 pub mod worker;

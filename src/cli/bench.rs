@@ -4,6 +4,7 @@
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -41,6 +42,15 @@ pub enum BenchCommand {
     /// Measure the peak resident memory on a large backlog.
     #[command(after_help = concat!("Example:\n  moodstream bench memory posts.jsonl --posts 1000000\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
     Memory(BenchMemoryArgs),
+    /// Measure how throughput grows with the number of workers, each with a simulated accelerator.
+    ///
+    /// Worker processes of one group on a topic of sixteen partitions. Everything is real but the model: it waits
+    /// as long as an accelerator would work, and leaves the processors to the rest.
+    #[command(after_help = concat!("Example:\n  moodstream bench scale posts.jsonl --workers 1,2,4,8 --wait-per-post 250us\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
+    Scale(BenchScaleArgs),
+    /// One worker of `bench scale`, which starts it; it ends with its standard input.
+    #[command(hide = true, after_help = concat!("Example:\n  moodstream bench scale-worker --wait-per-post 250us\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
+    ScaleWorker(BenchScaleWorkerArgs),
     /// Measure `trends` over an archive of random posts, also against DuckDB. No broker is needed.
     #[command(after_help = concat!("Example:\n  moodstream bench trends --rows 100000000 --days 90 --dir /var/tmp/random --against duckdb\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
     Trends(BenchTrendsArgs),
@@ -214,17 +224,51 @@ pub struct BenchMemoryArgs {
     pub seconds: NonZeroU32,
 }
 
+/// Options of `bench scale`.
+#[derive(Debug, Args)]
+pub struct BenchScaleArgs {
+    /// JSON lines with posts; texts seen before are left out.
+    #[arg(value_name = "FILE")]
+    pub input: PathBuf,
+    /// Numbers of workers, one measurement each.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2,4,8")]
+    pub workers: Vec<NonZeroUsize>,
+    /// How long an accelerator works on a post.
+    #[arg(long, value_name = "TIME", default_value = "250us", value_parser = wait)]
+    pub wait_per_post: Duration,
+    /// How long to measure each.
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub seconds: NonZeroU32,
+    /// What every measurement takes.
+    #[command(flatten)]
+    pub common: BenchCommon,
+}
+
+/// Options of `bench scale-worker`.
+#[derive(Debug, Args)]
+pub struct BenchScaleWorkerArgs {
+    /// How long its accelerator works on a post.
+    #[arg(long, value_name = "TIME", value_parser = wait)]
+    pub wait_per_post: Duration,
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).ok().filter(|time| *time >= Duration::from_micros(1));
+    time.ok_or_else(|| "write a time of a microsecond or more, such as 250us".to_owned())
+}
+
 impl BenchArgs {
     pub(super) fn settings(&self) -> Vec<(&'static str, Option<String>)> {
         match &self.command {
             None => self.pipeline.common.settings(),
             Some(BenchCommand::Label(BenchLabelArgs { model, .. })) => vec![("model.path", model.clone())],
-            Some(BenchCommand::Trends(_)) => Vec::new(),
+            Some(BenchCommand::ScaleWorker(_) | BenchCommand::Trends(_)) => Vec::new(),
             Some(
                 BenchCommand::Archive(BenchArchiveArgs { common, .. })
                 | BenchCommand::Lane(BenchLaneArgs { common, .. })
                 | BenchCommand::Latency(BenchLatencyArgs { common, .. })
-                | BenchCommand::Memory(BenchMemoryArgs { common, .. }),
+                | BenchCommand::Memory(BenchMemoryArgs { common, .. })
+                | BenchCommand::Scale(BenchScaleArgs { common, .. }),
             ) => common.settings(),
         }
     }

@@ -8,6 +8,7 @@
 mod archive;
 mod bench;
 mod model;
+mod shadow;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -19,14 +20,16 @@ use crate::archive::{ArchiveError, CompactError, StoreError};
 use crate::config::{self, Config, ConfigErrors};
 use crate::evaluation::DataError;
 use crate::files::Refused;
+use crate::shadow::NoShadow;
 use crate::trends::TrendsError;
 
 pub use archive::{ArchiveCommand, ArchiveVerifyArgs, CompactArgs, Period, RollupArgs, TrendsArgs, TrendsFormat};
 pub use bench::{
     BenchArchiveArgs, BenchArgs, BenchCommand, BenchCommon, BenchLabelArgs, BenchLaneArgs, BenchLatencyArgs,
-    BenchMemoryArgs, BenchPipelineArgs, BenchTrendsArgs, Opponent, Reader,
+    BenchMemoryArgs, BenchPipelineArgs, BenchScaleArgs, BenchScaleWorkerArgs, BenchTrendsArgs, Opponent, Reader,
 };
 pub use model::{EvaluateArgs, ModelCommand, ModelVerifyArgs, ReportFormat};
+pub use shadow::ShadowArgs;
 
 const TOP_HELP: &str = "\
 First steps:
@@ -155,6 +158,16 @@ pub enum Command {
         "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration, an empty archive or a damaged file."
     ))]
     Rollup(RollupArgs),
+    /// See how often, and where, a worker's shadow model differs from its live one.
+    ///
+    /// Asks the admin server of a worker that runs with shadow.path, and prints for each label who gave it. Posts are
+    /// counted since that worker's start.
+    #[command(after_help = concat!(
+        "Example:\n  moodstream run --topic posts --set shadow.path=models/candidate --set shadow.share=0.1\n",
+        "  moodstream shadow\n\n",
+        "Exit codes: 0 done, 1 no answer, 2 wrong use or configuration, or the worker runs no shadow model."
+    ))]
+    Shadow(ShadowArgs),
     /// Measure on a real broker: the whole pipeline against the model alone, or a part.
     ///
     /// Without a subcommand: baseline, pipeline, baseline, in one run. The baseline is ONNX Runtime alone on the
@@ -313,6 +326,16 @@ pub enum SchemaOf {
     Trends,
 }
 
+impl Settings {
+    /// The arguments that give another process of this program the same settings.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let file = self.config.iter().flat_map(|file| ["--config".to_owned(), file.display().to_string()]);
+        let set = self.set.iter().flat_map(|(key, value)| ["--set".to_owned(), format!("{key}={value}")]);
+        file.chain(set).collect()
+    }
+}
+
 impl Cli {
     /// The configuration of all layers, these flags the last.
     ///
@@ -349,6 +372,7 @@ impl Cli {
             ) => {
                 vec![("model.path", model.clone())]
             }
+            Command::Shadow(ShadowArgs { admin, .. }) => vec![("admin.listen", admin.clone())],
             Command::Rollup(_) | Command::Schema { .. } | Command::Trends(_) => Vec::new(),
         };
         flags.extend(more.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
@@ -377,8 +401,9 @@ impl WorkerFlags {
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let store = matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Refused { .. }));
     let file = error.is::<Refused>() || error.is::<DataError>();
+    let no_shadow = error.is::<NoShadow>();
     let question = error.downcast_ref::<TrendsError>().is_some_and(TrendsError::is_wrong_use);
-    let wrong = store || file || question || error.is::<ConfigErrors>() || is_wrong_archive(error);
+    let wrong = store || file || question || no_shadow || error.is::<ConfigErrors>() || is_wrong_archive(error);
     ExitCode::from(if wrong { 2 } else { 1 })
 }
 

@@ -13,6 +13,7 @@ mod progress;
 mod rollup;
 mod run;
 mod schema;
+mod shadow;
 mod trends;
 mod verify;
 
@@ -29,7 +30,7 @@ use crate::kafka;
 pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Archive(ArchiveCommand::Verify(args)) => archive::verify(args, for_a_cluster(cli)?),
-        Command::Bench(command) => bench::run(command, for_a_cluster(cli)?),
+        Command::Bench(command) => bench::run(command, &cli.settings, for_a_cluster(cli)?),
         Command::Compact(args) => compact::run(args, &cli.load_config()?),
         Command::Check(args) => check::run(cli, args),
         Command::Model(ModelCommand::Verify(args)) => verify::run(args, &cli.load_config()?),
@@ -40,6 +41,7 @@ pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Rollup(args) => rollup::run(args, &cli.load_config()?),
         Command::Run(_) => run::run(for_a_cluster(cli)?),
         Command::Schema { of } => schema::run(*of),
+        Command::Shadow(args) => shadow::run(args, &cli.load_config()?),
         Command::Trends(args) => trends::run(args, &cli.load_config()?),
     }
 }

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::config::Config;
+use anyhow::Context;
+
+use crate::config::{Config, Inference, Model};
 use crate::inference::{self, Classifier};
+use crate::shadow::Shadowed;
 use crate::telemetry::{Metrics, Session};
 
 /// The model that the configuration names, verified, and how many sessions share its work.
@@ -30,4 +33,27 @@ pub(super) fn load(config: &Config, metrics: &Metrics) -> anyhow::Result<(Arc<dy
         sessions: loaded.sessions,
     });
     Ok((loaded.classifier, loaded.sessions))
+}
+
+/// The same model with the one of `shadow.path` beside it, where there is one.
+pub(super) fn with_shadow(
+    live: Arc<dyn Classifier>,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Arc<dyn Classifier>> {
+    let shadow = &config.shadow;
+    if shadow.path.as_os_str().is_empty() {
+        return Ok(live);
+    }
+    let inference = Inference { sessions: shadow.sessions.get(), cache_entries: 0, ..config.inference.clone() };
+    let second = inference::load(&Model { path: shadow.path.clone() }, &inference).context("shadow.path")?;
+    let model = second.classifier.model();
+    metrics.shadow.info.of([&model.id, &model.hash, second.precision.name()]).set(1);
+    tracing::info!(
+        model = model.id,
+        hash = model.hash,
+        share = shadow.share,
+        "a shadow model sees a share of the posts; nothing of it is published"
+    );
+    Ok(Arc::new(Shadowed::start(live, &*second.classifier, shadow, metrics)?))
 }

@@ -170,7 +170,10 @@ async fn start(config: &Arc<Config>, metrics: &Arc<Metrics>, readiness: &Readine
 async fn start_worker(config: &Arc<Config>, metrics: &Arc<Metrics>, readiness: &Readiness) -> anyhow::Result<Worker> {
     let loading = {
         let (config, metrics) = (config.clone(), metrics.clone());
-        tokio::task::spawn_blocking(move || model::load(&config, &metrics))
+        tokio::task::spawn_blocking(move || {
+            let (live, sessions) = model::load(&config, &metrics)?;
+            anyhow::Ok((model::with_shadow(live, &config, &metrics)?, sessions))
+        })
     };
     let opening = {
         let (config, metrics, runtime) = (config.clone(), metrics.clone(), Handle::current());

@@ -61,6 +61,8 @@ pub struct Config {
     pub model: Model,
     /// How the model is run.
     pub inference: Inference,
+    /// A second model beside the first, on a share of the posts.
+    pub shadow: Shadow,
     /// What of a post's text and author is published.
     pub privacy: Privacy,
     /// The admin HTTP server.
@@ -380,6 +382,18 @@ pub struct Inference {
     pub token_budget: usize,
     /// Recently seen texts whose scores are kept; 0: none.
     pub cache_entries: usize,
+}
+
+/// A second model that is shown a share of the posts, so that what would change is known before anyone switches.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Shadow {
+    /// The second bundle's directory; empty: none.
+    pub path: PathBuf,
+    /// The share of the posts that it is shown, chosen by their text (above 0, at most 1).
+    pub share: f64,
+    /// Its sessions, one thread each.
+    pub sessions: NonZeroUsize,
 }
 
 /// Execution provider.

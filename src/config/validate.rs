@@ -17,6 +17,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     checks.names(config);
     checks.times(config);
     checks.breaker(config);
+    checks.shadow(config);
     checks.privacy(config);
     checks.process(config);
     checks.archive(config);
@@ -189,6 +190,11 @@ impl Checks {
             "breaker.min_seen",
             format!("must be at most breaker.window, which is {}, or the breaker never trips", breaker.window),
         );
+    }
+
+    fn shadow(&mut self, config: &Config) {
+        let share = config.shadow.share;
+        self.require(share > 0.0 && share <= 1.0, "shadow.share", "must be above 0 and at most 1; without shadow.path there is no shadow");
     }
 
     fn archive(&mut self, config: &Config) {

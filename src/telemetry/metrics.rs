@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 
 use super::archive::ArchiveMetrics;
 use super::declare::{Declarations, Description, Labelled};
+use super::shadow::ShadowMetrics;
 
 /// Half a millisecond to half a minute.
 const SECONDS: [f64; 15] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -44,6 +45,8 @@ macro_rules! label_values {
         }
     };
 }
+
+pub(super) use label_values;
 
 label_values! {
     /// What became of an input record (I1).
@@ -165,6 +168,8 @@ pub struct Metrics {
     pub breaker_trips: Counter,
     /// Those of the archive.
     pub archive: ArchiveMetrics,
+    /// Those of a second model beside the first.
+    pub shadow: ShadowMetrics,
     stages: Vec<Histogram>,
     registry: Registry,
     descriptions: Vec<Description>,
@@ -295,6 +300,7 @@ impl Metrics {
                 Counter::default(),
             ),
             archive: ArchiveMetrics::declare(&mut declare),
+            shadow: ShadowMetrics::declare(&mut declare),
             stages,
             registry: declare.registry,
             descriptions: declare.descriptions,

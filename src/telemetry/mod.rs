@@ -14,6 +14,7 @@ pub mod metrics;
 mod notices;
 mod page;
 mod readiness;
+pub mod shadow;
 pub mod status;
 
 pub use admin::AdminServer;

@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::history::{BUCKET, Counted, History, RATE_OVER};
 use super::lanes::{LaneState, Lanes};
 use super::notices::{Notice, Notices};
+use super::shadow::ShadowReport;
 use super::{Metrics, Outcome, Readiness};
 use crate::config::{Config, Delivery};
 
@@ -54,6 +55,9 @@ pub struct About {
     dead_letter: String,
     /// `exactly_once` or `at_least_once`.
     delivery: Delivery,
+    /// `shadow.share`.
+    #[serde(skip)]
+    shadow_share: f64,
 }
 
 /// One snapshot: the answer of `/status.json`.
@@ -78,6 +82,8 @@ pub struct Report {
     instance: Option<String>,
     /// The model in use; null before it is loaded.
     model: Option<Model>,
+    /// A second model beside it; null while none runs.
+    shadow: Option<ShadowReport>,
     /// Records since the start of the process, by outcome.
     totals: Outcomes<u64>,
     /// Records a second, by outcome, over the last `rates_over_seconds`.
@@ -244,6 +250,7 @@ impl About {
             output: config.output.topic.clone(),
             dead_letter: config.dead_letter.topic.clone(),
             delivery: config.kafka.delivery,
+            shadow_share: config.shadow.share,
         }
     }
 }
@@ -324,6 +331,7 @@ impl Status {
             worker: about.clone(),
             instance,
             model: model(metrics),
+            shadow: ShadowReport::of(&metrics.shadow, about.shadow_share),
             totals: totals.into(),
             rates: rates.map(|rate| (rate * 100.0).round() / 100.0).into(),
             rates_over_seconds: RATE_OVER.as_secs(),
@@ -479,7 +487,7 @@ pub(super) mod tests {
         let report = json(&status());
         assert_eq!((&report["v"], &report["ready"]), (&1.into(), &false.into()));
         assert_eq!(report["reasons"][0]["reason"], "the worker is starting");
-        for unknown in ["model", "lag", "instance"] {
+        for unknown in ["model", "shadow", "lag", "instance"] {
             assert!(report[unknown].is_null(), "{unknown}");
         }
         assert_eq!(report["lanes"], Value::Array(Vec::new()));
@@ -504,6 +512,28 @@ pub(super) mod tests {
         assert_eq!(report["outcomes"].as_array().map(Vec::len), Some(4));
         assert_eq!(report["outcomes"][2], serde_json::json!({"outcome": "skipped", "reason": "empty", "records": 2}));
         assert_eq!((&report["model"]["precision"], &report["model"]["sessions"]), (&"int8".into(), &2.into()));
+    }
+
+    #[test]
+    fn a_second_model_is_told_with_what_was_compared() {
+        let status = status();
+        let shadow = &status.0.metrics.shadow;
+        shadow.info.of(["candidate", "def", "int8"]).set(1);
+        shadow.posts.of(["same"]).inc_by(7);
+        shadow.posts.of(["different"]).inc();
+        shadow.posts.of(["passed_over"]).inc_by(2);
+        for (by, posts) in [("both", 2), ("shadow", 1), ("neither", 5)] {
+            shadow.labels.of(["joy", by]).inc_by(posts);
+        }
+        shadow.score_difference.of(["joy"]).inc_by(0.4);
+        let label = serde_json::json!({
+            "label": "joy", "both": 2, "live": 0, "shadow": 1, "neither": 5, "mean_difference": 0.05,
+        });
+        let expected = serde_json::json!({
+            "id": "candidate", "hash": "def", "precision": "int8", "share": 0.05, "same": 7, "different": 1, "failed": 0,
+            "passed_over": 2, "labels": [label],
+        });
+        assert_eq!(json(&status)["shadow"], expected);
     }
 
     #[test]

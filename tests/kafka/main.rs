@@ -23,6 +23,7 @@ mod oracle;
 mod positions;
 mod protocols;
 mod rig;
+mod rollout;
 mod security;
 mod small_device;
 mod targets;
