@@ -38,7 +38,7 @@ const REST: &str = "rest of this process";
 const BROKER: &str = "broker (java)";
 const PYTHON: &str = "Python worker";
 const OTHERS: &str = "other processes";
-const IDLE: &str = "idle";
+pub(super) const IDLE: &str = "idle";
 
 impl Cpu {
     /// The time used until now; `None` where the system does not tell.

@@ -2,6 +2,7 @@
 //!
 //! Speed is stated as a ratio taken in one run, since machines differ and drift.
 
+mod accelerator;
 mod archive;
 mod cpu;
 mod feeder;
@@ -15,6 +16,7 @@ mod parquet;
 mod pipeline;
 mod python;
 mod rig;
+mod scale;
 mod synthetic;
 mod trends;
 
@@ -31,6 +33,7 @@ pub use parquet::{parquet, parse};
 pub use pipeline::{Broker, PipelineFigures, pipeline};
 pub use python::Python;
 pub use rig::Posts;
+pub use scale::{ScaleFigures, scale, scale_worker};
 #[cfg(test)]
 pub(crate) use synthetic::write as write_synthetic;
 pub use trends::{TrendsFigures, trends};

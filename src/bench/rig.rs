@@ -161,13 +161,7 @@ impl Rig {
 
     /// Starts the worker on the filled topic.
     pub(super) async fn work(&self, classifier: &dyn Classifier, sessions: usize) -> anyhow::Result<Run> {
-        let metrics = Arc::new(Metrics::new());
-        let readiness = Readiness::new(metrics.ready.clone());
-        let cluster = Cluster::open(&self.config, &metrics).await?;
-        let config = Arc::new(self.config.clone());
-        let worker = Worker::start(&config, cluster, classifier, sessions, &metrics, &readiness)?;
-        readiness.clear(Readiness::STARTING);
-        Ok(Run { worker, metrics, readiness })
+        Run::start(&self.config, classifier, sessions).await
     }
 
     /// Removes the topics.
@@ -239,6 +233,17 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// Starts a worker.
+    pub(super) async fn start(config: &Config, classifier: &dyn Classifier, sessions: usize) -> anyhow::Result<Self> {
+        let metrics = Arc::new(Metrics::new());
+        let readiness = Readiness::new(metrics.ready.clone());
+        let cluster = Cluster::open(config, &metrics).await?;
+        let config = Arc::new(config.clone());
+        let worker = Worker::start(&config, cluster, classifier, sessions, &metrics, &readiness)?;
+        readiness.clear(Readiness::STARTING);
+        Ok(Self { worker, metrics, readiness })
+    }
+
     /// Posts labelled and committed so far.
     pub(super) fn labelled(&self) -> u64 {
         self.metrics.outcomes.of([Outcome::Labelled.name(), ""]).get()

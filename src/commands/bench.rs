@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::runtime;
 
 use crate::bench::{self, Broker, Posts, Python};
-use crate::cli::{BenchArgs, BenchCommand};
+use crate::cli::{BenchArgs, BenchCommand, Settings};
 use crate::config::Config;
 use crate::telemetry::logging;
 
@@ -20,7 +20,7 @@ use crate::telemetry::logging;
 const MOST: usize = 30_000;
 
 /// Measures what is asked for.
-pub(super) fn run(args: &BenchArgs, config: Config) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &BenchArgs, settings: &Settings, config: Config) -> anyhow::Result<ExitCode> {
     drop(logging::init(&config.log)?);
     let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let read = |input: &Path| Posts::read(input, &config, MOST);
@@ -53,6 +53,23 @@ pub(super) fn run(args: &BenchArgs, config: Config) -> anyhow::Result<ExitCode> 
             let posts = read(&latency.input)?;
             let measured = bench::latency(config, &posts, latency.rate, seconds(latency.seconds));
             report(&runtime.block_on(measured)?, latency.common.json.as_deref())?;
+        }
+        Some(BenchCommand::Scale(scale)) => {
+            let posts = read(&scale.input)?;
+            let mut arguments = settings.arguments();
+            // Brokers and model may come from flags of this command.
+            let model = config.model.path.display();
+            for setting in [format!("kafka.brokers={}", config.kafka.brokers), format!("model.path={model}")] {
+                arguments.extend(["--set".to_owned(), setting]);
+            }
+            let (workers, seconds) = (&scale.workers, seconds(scale.seconds));
+            let measured = bench::scale(config, &posts, &arguments, workers, scale.wait_per_post, seconds);
+            report(&runtime.block_on(measured)?, scale.common.json.as_deref())?;
+        }
+        Some(BenchCommand::ScaleWorker(worker)) => {
+            runtime.block_on(bench::scale_worker(config, worker.wait_per_post))?;
+            // Its standard input may still be read by a thread.
+            runtime.shutdown_background();
         }
         Some(BenchCommand::Trends(trends)) => {
             let temporary = tempfile::tempdir().context("no temporary folder can be made")?;

@@ -50,7 +50,7 @@ fn the_pipeline_is_stated_with_its_baselines_their_ratio_and_what_it_was_taken_w
     let ratio = number(&figures, "/ratio");
     assert!(pipeline > 1.0 && baseline > 1.0 && (ratio - pipeline / baseline).abs() < 1e-9, "{figures:#}");
     assert!(table.contains(&format!("pipeline / ONNX Runtime alone   {ratio:>8.3}")), "{table}");
-    for (pointer, expected) in [("/model/id", "starter-v1"), ("/model/precision", "int8"), ("/model/provider", "cpu")] {
+    for (pointer, expected) in [("/model/id", "starter-v2"), ("/model/precision", "int8"), ("/model/provider", "cpu")] {
         assert_eq!(figures.pointer(pointer).and_then(Value::as_str), Some(expected), "{pointer}");
     }
     assert!(number(&figures, "/tokens_per_post") > 5.0, "{figures:#}");
@@ -80,4 +80,21 @@ fn latency_is_measured_post_by_post_and_memory_over_a_backlog() {
         let [before, null, real] = ["/before", "/null", "/real"].map(|pointer| number(&figures, pointer));
         assert!(5.0 < before && before < null && null < real, "a model takes more than none: {figures:#}");
     }
+}
+
+#[test]
+fn workers_with_an_accelerator_each_are_measured_by_their_number() {
+    let (table, figures) =
+        bench(&["scale", "--workers", "1,2", "--wait-per-post", "4ms", "--seconds", "3", "--set", "batch.target=250ms"]);
+    for (round, workers) in [(0, 1.0), (1, 2.0)] {
+        let number = |field: &str| number(&figures, &format!("/rounds/{round}/{field}"));
+        assert!((number("workers") - workers).abs() < 1e-9, "{figures:#}");
+        // An accelerator does 250 posts a second, and no worker can do more.
+        let most = 250.0 * workers;
+        assert!(number("posts_per_second") > 0.2 * most && number("posts_per_second") < 1.2 * most, "{figures:#}");
+        let of_accelerators = number("posts_per_second") / most;
+        assert!((number("of_accelerators") - of_accelerators).abs() < 1e-9, "{figures:#}");
+    }
+    assert!((number(&figures, "/rounds/0/of_linear") - 1.0).abs() < 1e-9, "{figures:#}");
+    assert!(table.contains("of linear") && table.contains("takes 4000 µs"), "{table}");
 }

@@ -4,7 +4,10 @@
 #[expect(dead_code, reason = "the scenarios of tests/kafka use the rest of the rig")]
 mod support;
 
-use std::sync::Mutex;
+mod fleet;
+mod watcher;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use support::broker::Broker;
@@ -16,14 +19,17 @@ use support::stage::{Layout, Stage};
 use support::topic::Isolation;
 
 /// One proof at a time: the figures are of a machine that does nothing else.
-static ALONE: Mutex<()> = Mutex::new(());
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[test]
 fn a_killed_worker_labels_again_within_five_seconds() {
     const ROUNDS: usize = 10;
     const BOUND: Duration = Duration::from_secs(5);
     const DEADLINE: Duration = Duration::from_mins(2);
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _alone = alone();
     let mut stage = Stage::new(&Broker::shared().address(), "soak-restart", &Layout::partitions(4));
     stage.produce(posts::take(20_000));
     let launch = stage.worker("one").instance("one").real_model();
@@ -51,7 +57,7 @@ fn a_killed_worker_labels_again_within_five_seconds() {
 fn thirty_kills_over_200_000_posts_lose_and_double_nothing() {
     const POSTS: usize = 200_000;
     const KILLS: usize = 30;
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _alone = alone();
     let mut stage = Stage::new(&Broker::shared().address(), "soak-kills", &Layout::partitions(8));
     stage.produce(posts::take(POSTS));
     let launches = ["one", "two"].map(|instance| {
@@ -71,7 +77,7 @@ fn faults_at_every_step_of_a_transaction_lose_and_double_nothing() {
     const POSTS: usize = 100_000;
     const ROUNDS: usize = 8;
     const DEADLINE: Duration = Duration::from_mins(2);
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _alone = alone();
     let (broker, proxy) = Broker::start_behind_proxy();
     let mut stage = Stage::new(&broker.address(), "soak-faults", &Layout::partitions(4));
     stage.produce(posts::take(POSTS));

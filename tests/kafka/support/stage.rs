@@ -110,7 +110,12 @@ impl Stage {
 
     /// Produces to some input partitions in turn.
     pub(crate) fn produce_to(&mut self, partitions: &[i32], drafts: Vec<Draft>) {
-        self.produced.extend(posts::produce(&self.brokers, &self.input, partitions, drafts));
+        self.adopt(posts::produce(&self.brokers, &self.input, partitions, drafts));
+    }
+
+    /// Takes in what somebody else has produced to the input topic.
+    pub(crate) fn adopt(&mut self, inputs: Vec<Input>) {
+        self.produced.extend(inputs);
     }
 
     /// What was produced so far.
