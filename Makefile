@@ -136,7 +136,7 @@ model-environment: ## Python for training and export: torch, transformers (5 GB,
 named = $(if $($(1)),$(2) "$($(1))")
 model_arguments = $(call named,OUT,--out) $(call named,ID,--id) $(call named,REVISION,--revision) \
 	$(call named,LABELS,--labels) $(call named,THRESHOLDS,--thresholds) $(call named,LANGUAGES,--languages) \
-	$(call named,MAX_LENGTH,--max-length) $(call named,LICENCE,--licence) $(trusted)
+	$(call named,MAX_LENGTH,--max-length) $(call named,LICENCE,--licence) $(call named,DESCRIPTION,--description) $(trusted)
 trusted = $(if $(TRUST_CODE),--trust-code) $(if $(MULTI_LABEL),--multi-label)
 training_tool = PYTHONPATH=tools/model .deps/model-training/bin/python -W ignore -m training
 export_tool = PYTHONPATH=tools/model .deps/model-training/bin/python -W ignore -m export

@@ -95,7 +95,7 @@ fn records(labels: usize) -> Vec<Vec<u8>> {
             scores: Some(values()),
             token_count: Some(words as usize + 4),
             truncated: false,
-            model: ModelRef { id: "starter-v1", hash: &hash, thresholds: &thresholds },
+            model: ModelRef { id: "starter-v2", hash: &hash, thresholds: &thresholds },
             source: Source::Record { topic: "posts", partition: 3, offset, timestamp: event_time.0 + 700 },
             labelled_at: EventTime(HOUR + offset / 256 * 12_800),
         };

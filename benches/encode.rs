@@ -33,7 +33,7 @@ fn encode(criterion: &mut Criterion) {
         scores: Some(values()),
         token_count: Some(27),
         truncated: false,
-        model: ModelRef { id: "starter-v1", hash: &hash, thresholds: &thresholds },
+        model: ModelRef { id: "starter-v2", hash: &hash, thresholds: &thresholds },
         source: Source::Record { topic: "posts", partition: 3, offset: 123_456_789, timestamp: 1_772_368_500_000 },
         labelled_at: EventTime(1_772_368_501_234),
     };

@@ -161,7 +161,7 @@ fn a_missing_library_is_told_with_the_way_to_get_it() {
 
 #[test]
 fn model_verify_tells_the_figures_of_a_sound_model() {
-    let parts = ["starter-v1", "anger, anticipation", "int8", "ONNX Runtime 1.", "labels flipped: 0", "independent"];
+    let parts = ["starter-v2", "anger, anticipation", "int8", "ONNX Runtime 1.", "labels flipped: 0", "independent"];
     let ran = run(&["model", "verify"]);
     ran.expect(0, &parts);
     assert_eq!(digests(&ran.said), 1, "{}", ran.said);

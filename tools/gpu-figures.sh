@@ -41,16 +41,15 @@ bench() { # name, bundle, arguments of `bench`
 }
 
 models() {
-  local model precision
-  rm -rf "$work"/{starter,roberta}-{checkpoint,fp32,fp16}
-  tell "starter's checkpoint" "$python" tools/model/starter_checkpoint.py "$work/starter-checkpoint"
+  local precision
+  rm -rf "$work"/roberta-checkpoint "$work"/{starter,roberta}-{fp32,fp16}
   tell "roberta-base's checkpoint" "$python" tools/model/random_checkpoint.py emoaxis "$work/roberta-checkpoint" \
     --layers "$layers" --texts "$posts"
-  for model in starter roberta; do
-    for precision in fp32 fp16; do
-      PYTHONPATH=tools/model tell "$model-$precision" "$python" -m export "$work/$model-checkpoint" \
-        --precision $precision --out "$work/$model-$precision" &
-    done
+  for precision in fp32 fp16; do
+    export PYTHONPATH=tools/model
+    tell "starter-$precision" "$python" -m export models/starter --precision $precision --out "$work/starter-$precision" &
+    tell "roberta-$precision" "$python" -m export "$work/roberta-checkpoint" --precision $precision \
+      --out "$work/roberta-$precision" &
   done
   wait
 }

@@ -105,7 +105,7 @@ fn figures_of_the_starter_model_are_those_that_its_scores_give() {
     }
     // Plain posts: a model that is not much better than chance on them has been fed something else.
     assert!(number(&report["overall"]["micro_f1"]) > 0.5, "{}", report["overall"]);
-    assert!(fs::read_to_string(svg).expect("a picture").contains("starter-v1 on posts.txt"));
+    assert!(fs::read_to_string(svg).expect("a picture").contains("starter-v2 on posts.txt"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ import onnx
 import torch
 from tokenizers import Tokenizer
 
-from . import bundle_of, checkpoint, fp16, graph, int8, texts, widen
+from . import bundle_of, card, checkpoint, fp16, graph, int8, texts, widen
 from .refusal import Refused
 from .running import Bundle, Runner
 
@@ -89,7 +89,7 @@ def remake(options: argparse.Namespace) -> None:
     folder = options.out or texts.ROOT / "models" / name
     described["provenance"] += f" Made {options.precision} from the int8 weights of {described['id']}."
     described |= {"id": name, "precision": options.precision, "metrics": {}, "tolerance": bundle_of.TOLERANCE[options.precision]}
-    finish(options, folder, model, Tokenizer.from_file(str(given / "tokenizer.json")), described, scores, steps)
+    finish(options, folder, model, Tokenizer.from_file(str(given / "tokenizer.json")), described, scores, card.text(given), steps)
 
 
 def halved(model, pad_id: int, sequences: list, exact: np.ndarray, limits: list[float], steps: Steps):
@@ -107,9 +107,9 @@ def halved(model, pad_id: int, sequences: list, exact: np.ndarray, limits: list[
     return model, {"golden_max_difference_from_fp32": rounded(most), "golden_label_agreement_with_fp32": rounded(same)}
 
 
-def finish(options, folder: Path, model, tokenizer, described: dict, scores: np.ndarray, steps: Steps) -> None:
+def finish(options, folder: Path, model, tokenizer, described: dict, scores: np.ndarray, readme: str, steps: Steps) -> None:
     """Writes it, and says how to go on."""
-    found = bundle_of.write(folder, model, tokenizer, described, list(zip(texts.golden(), scores)))
+    found = bundle_of.write(folder, model, tokenizer, described, list(zip(texts.golden(), scores)), readme)
     steps.done(f"wrote {shown(folder)}, {(folder / 'model.onnx').stat().st_size / 1e6:.0f} MB")
     print(f"model hash {found}")
     gpu = " --set inference.provider=cuda" if options.precision == "fp16" else ""
@@ -161,7 +161,7 @@ def make(options: argparse.Namespace) -> None:
         "description": options.description, "provenance": options.provenance,
     }  # fmt: skip
     described = bundle_of.manifest(source, options.precision, name, given)
-    finish(options, folder, model, tokenizer, described, scores, steps)
+    finish(options, folder, model, tokenizer, described, scores, source.readme, steps)
 
 
 def shown(folder: Path) -> Path:

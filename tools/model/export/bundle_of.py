@@ -75,8 +75,15 @@ def manifest(checkpoint: Checkpoint, precision: str, name: str, given: dict) -> 
     }
 
 
-def write(folder: Path, model: onnx.ModelProto, tokenizer: Tokenizer, described: dict, golden: list[tuple[str, np.ndarray]]) -> str:
-    """All or nothing: into a folder beside it, which then takes its name. Gives the model hash."""
+def write(
+    folder: Path,
+    model: onnx.ModelProto,
+    tokenizer: Tokenizer,
+    described: dict,
+    golden: list[tuple[str, np.ndarray]],
+    readme: str,
+) -> str:
+    """All or nothing: into a folder beside it, which then takes its name. Gives the model hash; `readme` is the model's card, if it has one."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     staged = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(staged, ignore_errors=True)
@@ -87,6 +94,8 @@ def write(folder: Path, model: onnx.ModelProto, tokenizer: Tokenizer, described:
         bundle.require_unambiguous(staged / "tokenizer.json")
         lines = [json.dumps({"text": text, "scores": bundle.decimals(scores)}, ensure_ascii=False) for text, scores in golden]
         (staged / "golden.jsonl").write_bytes(("\n".join(lines) + "\n").encode())
+        if readme:
+            (staged / "README.md").write_text(readme, "utf-8")
         bundle.require_complete(described, staged / "model.json")
         bundle.write_hashes(described, staged / "model.json")
         found = bundle.model_hash(described, staged)

@@ -5,10 +5,14 @@ from pathlib import Path
 import yaml
 
 
-def read(folder: Path) -> dict:
-    """The front matter; nothing where there is none that can be read."""
+def text(folder: Path) -> str:
+    """All of it; empty where there is none."""
     file = folder / "README.md"
-    text = file.read_text("utf-8", errors="replace") if file.is_file() else ""
+    return file.read_text("utf-8", errors="replace") if file.is_file() else ""
+
+
+def read(text: str) -> dict:
+    """The front matter; nothing where there is none that can be read."""
     if not text.startswith("---"):
         return {}
     try:

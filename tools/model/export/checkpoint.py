@@ -50,6 +50,8 @@ class Checkpoint:
     thresholds: list[float]
     max_length: int
     pad_id: int
+    # The model card, and its front matter.
+    readme: str
     card: dict
     # What training measured: metrics.json beside the weights, where it is.
     metrics: dict
@@ -85,6 +87,7 @@ def load(source: str, options: Options) -> Checkpoint:
     labels = named_labels(source, config, options)
     tokenizer = load_tokenizer(source, folder, own_code)
     metrics = folder / "metrics.json"
+    readme = card.text(folder)
     return Checkpoint(
         source=source,
         revision=revision,
@@ -95,7 +98,8 @@ def load(source: str, options: Options) -> Checkpoint:
         thresholds=thresholds(source, config, labels, options),
         max_length=longest(source, config, tokenizer, options),
         pad_id=padding(source, config, tokenizer),
-        card=card.read(folder),
+        readme=readme,
+        card=card.read(readme),
         metrics=json.loads(metrics.read_text("utf-8")) if metrics.is_file() else {},
     )
 

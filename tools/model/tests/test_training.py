@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from training import batches, cross_validate, finetune, network, objective, recipe, run, scores, tweets, vocabulary
+from training import batches, card, cross_validate, finetune, network, objective, recipe, run, scores, tweets, vocabulary
 from training.workspace import Workspace
 
 HAPPY, SAD = "what a lovely sunny day, so happy", "I lost my keys again and it rains, so sad"
@@ -182,3 +182,19 @@ def test_what_is_done_is_not_run_again(workspace, monkeypatch):
     (workspace.folder / job.folder("teacher")).mkdir(parents=True)
     monkeypatch.setattr(run, "ProcessPoolExecutor", lambda *_, **__: pytest.fail("a process was begun"))
     run.run(workspace.folder, workspace.data, [("teacher", job)])
+
+
+def test_the_card_holds_the_figures_of_the_run(tmp_path):
+    labels = np.zeros((40, 11), np.float32)
+    labels[:20] = 1
+    found = np.where(labels == 1, 0.6, 0.1).astype(np.float32)
+    found[:5] = 0.4
+    # A threshold of 0.5 misses five posts of twenty; one of 0.3 misses none.
+    judged = cross_validate.Judged(found, np.full(11, 0.3), [0.5, 0.7], [0.75, 0.85], [0.6], np.full(11, 0.5))
+    card.write(tmp_path, judged, labels, found)
+    metrics = json.loads((tmp_path / "metrics.json").read_text("utf-8"))
+    assert metrics["cross_validated_macro_f1"] == 0.8 and metrics["cross_validated_macro_f1_at_half"] == 0.6
+    assert metrics["dev_macro_f1"] == 1.0 and metrics["dev_macro_f1_at_half"] == pytest.approx(30 / 35, abs=1e-4)
+    text = (tmp_path / "README.md").read_text("utf-8")
+    assert "macro-F1 1.000 and micro-F1 1.000" in text and "0.8000 (0.7500–0.8500)" in text
+    assert "@table@" not in text and "_macro@" not in text

@@ -1,6 +1,6 @@
 """Trains the starter model: python -m training train | cross-validate --data FOLDER --work FOLDER
 
-train           the checkpoint of the starter model, in WORK/starter, and its curve, in WORK/curve.svg
+train           the checkpoint of the starter model with its card, in WORK/starter, and its curve, in WORK/curve.svg
 cross-validate  what the recipe is worth: its macro-F1 on three folds, beside the published objective alone
 
 Both go on where they were stopped. They learn from SemEval-2018 E-c and the other tweets that DATA holds; see
@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from . import curve
+from . import card, curve
 from .cross_validate import jobs, judge, table
+from .network import probabilities
 from .recipe import KINDS, TEACHERS, Job, student
 from .run import quiet, run
 from .workspace import Workspace
@@ -73,6 +74,8 @@ def train(workspace: Workspace, folder: Path, data: Path) -> None:
     starter = folder / "starter"
     shutil.rmtree(starter, ignore_errors=True)
     workspace.save(model, starter)
+    found = probabilities(model, workspace.encode(workspace.dev.texts)).numpy()
+    card.write(starter, judged, workspace.dev.labels, found)
     curve.draw(workspace.journal, folder / "curve.svg")
     print(json.dumps(dict(zip(model.config.id2label.values(), model.config.thresholds, strict=True))))
     print(f"{starter}: the checkpoint; make model MODEL={starter} PRECISION=int8 makes its bundle")

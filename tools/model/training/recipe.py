@@ -21,7 +21,7 @@ TEACHERS = 2
 TEACHER_EPOCHS = 8
 # Passes of the student over the labelled tweets, spread over one pass over those without labels.
 STUDENT_REPEATS = 4
-UNLABELLED = 60_000
+UNLABELLED = 30_000
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import random_checkpoint
-import starter_checkpoint
-from export import bundle_of, checkpoint, graph, int8, texts
+from export import bundle_of, checkpoint, graph, int8, texts, widen
 from export.__main__ import encoded
-from export.running import Runner
+from export.running import Bundle, Runner
 
 torch.set_num_threads(1)
 checkpoint.quiet()
@@ -24,22 +23,23 @@ checkpoint.quiet()
 
 @dataclass
 class Exported:
-    """A checkpoint with its fp32 graph, and token ids of texts as a worker gets them."""
+    """A model's fp32 graph, and token ids of texts as a worker gets them."""
 
-    folder: Path
-    source: checkpoint.Checkpoint
+    pad_id: int
     fp32: onnx.ModelProto
     sequences: list[list[int]]
+    # The checkpoint that it was exported from, where there is one.
+    source: checkpoint.Checkpoint | None = None
 
     @cache
     def runner(self) -> Runner:
-        return Runner(self.fp32.SerializeToString(), self.source.pad_id)
+        return Runner(self.fp32.SerializeToString(), self.pad_id)
 
     @cache
     def int8(self) -> Runner:
         copy = onnx.ModelProto()
         copy.CopyFrom(self.fp32)
-        return Runner(int8.quantise(copy).SerializeToString(), self.source.pad_id)
+        return Runner(int8.quantise(copy).SerializeToString(), self.pad_id)
 
     __hash__ = object.__hash__
 
@@ -48,7 +48,7 @@ def exported(folder: Path, given: list[str]) -> Exported:
     source = checkpoint.load(str(folder), checkpoint.Options())
     model = graph.export(source)
     sequences = encoded(bundle_of.plain_tokenizer(source), given, source.max_length)
-    return Exported(folder, source, model, sequences)
+    return Exported(source.pad_id, model, sequences, source)
 
 
 @pytest.fixture(scope="session")
@@ -72,11 +72,11 @@ def tiny(checkpoints):
 
 
 @pytest.fixture(scope="session")
-def starter(tmp_path_factory):
-    """The starter's weights in the reference architecture: a trained model."""
-    folder = tmp_path_factory.mktemp("starter") / "checkpoint"
-    starter_checkpoint.make(folder)
-    return exported(folder, texts.own()[:200])
+def starter():
+    """The starter's weights as floats: a trained model."""
+    folder = texts.ROOT / "models" / "starter"
+    model, manifest = widen.load(folder)
+    return Exported(manifest["pad_id"], model, Bundle(folder).ids(texts.own()[:200]))
 
 
 def shuffled(runner: Runner, sequences: list[list[int]]) -> np.ndarray:

@@ -41,6 +41,7 @@ def test_a_bundle_is_complete_and_says_where_it_comes_from(made):
     assert manifest["labels"] == random_checkpoint.GOEMOTIONS
     assert manifest["thresholds"] == [0.4] * 28
     assert manifest["licence"] == "mit" and manifest["languages"] == ["en"]
+    assert (out / "README.md").read_text("utf-8").endswith("# A model\n"), "its card comes along"
     assert "go_emotions" in manifest["provenance"] and "bert" in manifest["provenance"]
     assert str(out.parents[1]) not in json.dumps(manifest), "no paths of this machine"
     assert manifest["precision"] == "int8" and manifest["max_length"] == 48
@@ -86,15 +87,6 @@ def test_token_ids_are_those_of_transformers(checkpoints, tmp_path, kind):
     assert tokens.differing(Ids(), source.tokenizer, [*texts.HARD, *texts.own()]) == []
     lengths = [len(one) for one in Ids().ids(texts.HARD)]
     assert max(lengths) == source.max_length and min(lengths) == 2
-
-
-def test_the_starters_ids_survive_being_a_checkpoint(starter):
-    from export.running import tokenizer_for
-
-    given = [*texts.HARD, *texts.own()]
-    before = tokenizer_for(texts.ROOT / "models" / "starter" / "tokenizer.json", 128)
-    after = starter.source.tokenizer(given, truncation=True, max_length=128)["input_ids"]
-    assert [encoding.ids for encoding in before.encode_batch(given)] == after
 
 
 def test_the_tokenizer_library_is_that_of_the_workers_crate():

@@ -69,7 +69,7 @@ def test_fused_operators_compute_what_the_plain_ones_do(tiny, kind):
     kinds = {node.op_type for node in fused.graph.node}
     assert {"Attention", "SkipLayerNormalization", "BiasGelu"} <= kinds
     assert not kinds & {"Softmax", "Transpose"}
-    runner = Runner(fused.SerializeToString(), model.source.pad_id)
+    runner = Runner(fused.SerializeToString(), model.pad_id)
     exact = model.runner().alone(model.sequences)
     assert np.abs(runner.sorted(model.sequences) - exact).max() <= 1e-5
 
@@ -82,7 +82,7 @@ def test_sixteen_bits_stay_within_their_tolerance_on_a_trained_model(starter):
 
     copy = onnx.ModelProto()
     copy.CopyFrom(starter.fp32)
-    runner = Runner(convert(copy).SerializeToString(), starter.source.pad_id)
+    runner = Runner(convert(copy).SerializeToString(), starter.pad_id)
     some = starter.sequences[:40]
     difference = np.abs(runner.sorted(some) - starter.runner().alone(some))
     assert difference.mean() <= TOLERANCE["fp16"]["mean"]

@@ -32,7 +32,7 @@ def test_dynamic_int8_fails_the_same_check_so_it_can_fail(starter, tmp_path):
 
     onnx.save(starter.fp32, tmp_path / "fp32.onnx")
     quantize_dynamic(tmp_path / "fp32.onnx", tmp_path / "dynamic.onnx", per_channel=True, weight_type=QuantType.QInt8)
-    dynamic = Runner(str(tmp_path / "dynamic.onnx"), starter.source.pad_id)
+    dynamic = Runner(str(tmp_path / "dynamic.onnx"), starter.pad_id)
     alone = dynamic.alone(starter.sequences)
     assert np.abs(shuffled(dynamic, starter.sequences) - alone).max() > 1e-3
 
