@@ -32,8 +32,11 @@ pub(super) fn run(args: &RollupArgs, config: &Config) -> anyhow::Result<ExitCode
         None => ("archive.url", &archive.url),
     };
     let (properties, deadline) = (&archive.properties, archive.put_deadline.0);
-    let source =
-        runtime.block_on(Source::open(named, url, properties, deadline))?.into_written(properties, deadline)?;
+    let source = runtime.block_on(Source::open(named, url, properties, deadline))?.into_written(
+        trends::ROLLUP,
+        properties,
+        deadline,
+    )?;
     let bar = progress::bar(None);
     let done = trends::roll_up(&source, runtime.handle(), args.threads.map(usize::from), |date, done| {
         if let Some(bar) = &bar {
