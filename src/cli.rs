@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::alerts::{AlertError, RulesError};
 use crate::archive::{ArchiveError, CompactError, StoreError};
 use crate::config::{self, Config, ConfigErrors};
 use crate::evaluation::DataError;
@@ -25,6 +26,7 @@ First steps:
   moodstream run --topic posts         label the topic posts into posts.emotions
   moodstream label posts.jsonl         label a file, no Kafka needed
   moodstream trends                    see how emotions move, from the archive
+  moodstream alert --rules rules.toml  be told when one leaves its bounds
 
 Settings come from built-in defaults, then the file given by --config, then environment variables
 (MOODSTREAM__KAFKA__BROKERS is kafka.brokers), then flags; later ones win.
@@ -56,7 +58,8 @@ pub struct Settings {
 }
 
 /// What to do.
-#[derive(Debug, Subcommand)]
+// No Debug: see `AlertArgs`.
+#[derive(Subcommand)]
 pub enum Command {
     /// Label a topic until stopped, and archive the labelled posts.
     ///
@@ -145,6 +148,18 @@ pub enum Command {
         "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration, an empty archive or a damaged file."
     ))]
     Rollup(RollupArgs),
+    /// Tell of windows of the archive in which rules about emotions hold, each once.
+    ///
+    /// A rule is an emotion with a bound for its share, its mean score or its z-score, a window of hours, and filters.
+    /// What was told is remembered in the archive, so several alerters of one archive tell of an event once together;
+    /// after a crash in mid-delivery it may come again, with the same id.
+    #[command(after_help = concat!(
+        "Example:\n  moodstream alert --rules rules.toml s3://bucket/moods\n",
+        "  moodstream alert --rules rules.toml --every 1m --to webhook:https://host/path\n",
+        "  moodstream alert --rules rules.toml --every 1m --to topic:moods.alerts --brokers kafka:9092\n\n",
+        "Exit codes: 0 done, alerts or not, 1 failed at work or an alert was not delivered, 2 wrong use, configuration or rules."
+    ))]
+    Alert(AlertArgs),
     /// Measure on a real broker: the whole pipeline against the model alone, or a part.
     ///
     /// Without a subcommand: baseline, pipeline, baseline, in one run. The baseline is ONNX Runtime alone on the
@@ -481,6 +496,36 @@ pub enum TrendsFormat {
     Parquet,
 }
 
+/// Options of `alert`.
+// No Debug: a webhook's URL may hold a secret.
+#[derive(Args)]
+pub struct AlertArgs {
+    /// TOML file of the rules (docs/alerts.md).
+    #[arg(long, value_name = "FILE")]
+    pub rules: PathBuf,
+    /// The archive: a folder or a URL; archive.url unless given.
+    #[arg(value_name = "PATH|URL")]
+    pub path: Option<String>,
+    /// Look once and end; so it is unless --every is given.
+    #[arg(long, conflicts_with = "every")]
+    pub once: bool,
+    /// Look again and again, so long after the last look, such as 1m, until stopped.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub every: Option<Duration>,
+    /// Where alerts go: stdout, webhook:URL, webhook:@FILE (a file that holds the URL) or topic:NAME.
+    #[arg(long, value_name = "TARGET", default_value = "stdout")]
+    pub to: String,
+    /// Windows that ended longer ago are left alone.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "2d")]
+    pub look_back: Duration,
+    /// Brokers of --to topic:NAME, host:port separated by commas (kafka.brokers).
+    #[arg(long, value_name = "HOST:PORT")]
+    pub brokers: Option<String>,
+    /// Threads that read; one for each core unless given.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+}
+
 /// Options of `archive verify`.
 #[derive(Debug, Args)]
 pub struct ArchiveVerifyArgs {
@@ -716,6 +761,8 @@ pub enum SchemaOf {
     RejectedLine,
     /// The answer of `/status.json`.
     Status,
+    /// An alert of `alert`.
+    Alert,
     /// The columns of the archive's Parquet files, and what their footers say.
     Archive,
     /// The figures of `model evaluate --format json`.
@@ -750,6 +797,7 @@ impl Cli {
                 ("kafka.brokers", args.brokers.clone()),
                 ("kafka.group", args.group.clone()),
             ],
+            Command::Alert(AlertArgs { brokers, .. }) => vec![("kafka.brokers", brokers.clone())],
             Command::Produce(ProduceArgs { brokers, .. }) => vec![("kafka.brokers", brokers.clone())],
             Command::Bench(bench) => bench.settings(),
             Command::Demo(DemoArgs { model, .. })
@@ -805,7 +853,8 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let store = matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Refused { .. }));
     let file = error.is::<Refused>() || error.is::<DataError>();
     let question = error.downcast_ref::<TrendsError>().is_some_and(TrendsError::is_wrong_use);
-    let wrong = store || file || question || error.is::<ConfigErrors>() || is_wrong_archive(error);
+    let alert = error.is::<RulesError>() || error.downcast_ref::<AlertError>().is_some_and(AlertError::is_wrong_use);
+    let wrong = store || file || question || alert || error.is::<ConfigErrors>() || is_wrong_archive(error);
     ExitCode::from(if wrong { 2 } else { 1 })
 }
 
@@ -890,6 +939,7 @@ mod tests {
             "bench memory posts.jsonl --model m",
             "bench label posts.jsonl --model m",
             "label a.jsonl - --out o.gz --overwrite --model m",
+            "alert --rules r.toml --every 1m --to topic:t --brokers b:1",
         ] {
             let flags = flags(&format!("moodstream {line}"));
             assert_eq!(flags.len(), 1, "{line}");

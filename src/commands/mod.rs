@@ -1,5 +1,6 @@
 //! What each command does. A module per command; errors carry their context up to `main`.
 
+mod alert;
 mod archive;
 mod bench;
 mod check;
@@ -28,6 +29,7 @@ use crate::kafka;
 /// Whatever kept the command from being done; [`crate::cli::exit_code`] turns it into an exit code.
 pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
+        Command::Alert(args) => alert::run(args, &cli.load_config()?),
         Command::Archive(ArchiveCommand::Verify(args)) => archive::verify(args, for_a_cluster(cli)?),
         Command::Bench(command) => bench::run(command, for_a_cluster(cli)?),
         Command::Compact(args) => compact::run(args, &cli.load_config()?),
