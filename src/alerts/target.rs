@@ -41,17 +41,15 @@ impl Target {
         match text.split_once(':') {
             None if text == "stdout" => Ok(Self::Stdout),
             Some(("topic", name)) if !name.is_empty() => Ok(Self::Topic(name.to_owned())),
-            Some(("webhook", url)) => match url.strip_prefix('@') {
-                Some(file) => {
-                    let read = std::fs::read_to_string(Path::new(file));
-                    let url = read.map_err(|error| format!("{file} cannot be read: {error}"))?;
-                    Self::webhook(url.trim()).ok_or_else(|| format!("{file} must hold a URL, https://… or http://…"))
-                }
-                None => {
+            Some(("webhook", url)) => {
+                let Some(file) = url.strip_prefix('@') else {
                     let remedy = "a webhook is a URL, as in webhook:https://host/path";
-                    Self::webhook(url).ok_or_else(|| remedy.to_owned())
-                }
-            },
+                    return Self::webhook(url).ok_or_else(|| remedy.to_owned());
+                };
+                let read = std::fs::read_to_string(Path::new(file));
+                let url = read.map_err(|error| format!("{file} cannot be read: {error}"))?;
+                Self::webhook(url.trim()).ok_or_else(|| format!("{file} must hold a URL, https://… or http://…"))
+            }
             _ => Err("give stdout, webhook:URL, webhook:@FILE (a file that holds the URL) or topic:NAME".to_owned()),
         }
     }

@@ -134,13 +134,16 @@ fn query(watch: &Watch, now: Timestamp) -> Result<Query, TrendsError> {
     Ok(query)
 }
 
+/// The words of a group, and the number of its model.
+type Group = (Vec<Option<String>>, usize);
+
 fn series(query: &Query, scanned: &Scanned, window: i64) -> Result<Vec<WindowSeries>, TrendsError> {
     let Scanned { tally, names, .. } = scanned;
     if names.emotions().is_empty() {
         return Ok(Vec::new());
     }
     let Some(emotion) = query.shown_emotions(names)?.first().map(|shown| shown.number) else { return Ok(Vec::new()) };
-    let mut groups: BTreeMap<(Vec<Option<String>>, usize), BTreeMap<i64, Sums>> = BTreeMap::new();
+    let mut groups: BTreeMap<Group, BTreeMap<i64, Sums>> = BTreeMap::new();
     for (key, cell) in &tally.cells {
         let sums = cell.emotion(emotion);
         if sums.labelled > 0 {
@@ -150,7 +153,7 @@ fn series(query: &Query, scanned: &Scanned, window: i64) -> Result<Vec<WindowSer
         }
     }
     let dimensions = query.dimensions();
-    let of = |((words, model), windows): ((Vec<Option<String>>, usize), BTreeMap<i64, Sums>)| {
+    let of = |((words, model), windows): (Group, BTreeMap<i64, Sums>)| {
         let model = names.model(model)?;
         let figures = |sums: &Sums| Some(Figures { labelled: sums.labelled, count: sums.count, mean: sums.mean()? });
         Some(WindowSeries {

@@ -112,11 +112,6 @@ impl Proxy {
         self.add(api, Fault::LoseReply { and_all_repeats: true }, Some(1));
     }
 
-    /// Such requests vanish until [`Proxy::clear`].
-    pub(crate) fn swallow_requests(&self, api: i16) {
-        self.add(api, Fault::SwallowRequest, None);
-    }
-
     /// Replies to such requests come later until [`Proxy::clear`].
     pub(crate) fn delay_replies(&self, api: i16, delay: Duration) {
         self.add(api, Fault::DelayReply(delay), None);

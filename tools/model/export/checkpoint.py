@@ -19,7 +19,7 @@ from .refusal import Refused
 # The published reference model: its code is run, and its labels are known, where its configuration names none.
 REFERENCE = "Hidden-States/roberta-base-semeval"
 REFERENCE_LABELS = "anger anticipation disgust fear joy love optimism pessimism sadness surprise trust".split()
-FAMILIES = {"bert", "roberta", "distilbert", "deberta-v2", "deberta", "xlm-roberta"}
+FAMILIES = {"bert", "roberta", "distilbert", "deberta-v2", "xlm-roberta"}
 OWN_CODE = Path(__file__).parents[1] / "emoaxis"
 # What `hf download` is asked for: no weights of other frameworks.
 FILES = ["*.json", "*.safetensors", "pytorch_model*.bin", "*.py", "*.txt", "*.model", "README.md", "LICENSE*"]

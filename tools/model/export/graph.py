@@ -66,7 +66,7 @@ def export(checkpoint: Checkpoint) -> onnx.ModelProto:
     mask[1, 5:] = 0
     ids[1, 5:] = checkpoint.pad_id
     sides = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
-    encoders = [part for part in checkpoint.model.modules() if type(part).__name__ in MASKED | {"DebertaV2Model", "DebertaModel"}]
+    encoders = [part for part in checkpoint.model.modules() if type(part).__name__ in MASKED | {"DebertaV2Model"}]
     hooks = [part.register_forward_pre_hook(prepared, with_kwargs=True) for part in encoders]
     try:
         with quiet(), torch.no_grad():

@@ -12,6 +12,7 @@ import json
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,23 +50,26 @@ def main() -> None:
 
 
 def cross_validate(workspace: Workspace, folder: Path, data: Path, kinds: list[str]) -> None:
-    """Prints a table; teachers first, because students need them."""
-    if "student" in kinds:
-        seeds = [("teacher", job) for seed in range(TEACHERS) for job in jobs(workspace, seed)]
-        run(folder, data, seeds)
-    run(folder, data, [(kind, job) for kind in kinds for job in jobs(workspace)])
+    """Prints a table."""
+    run_in_turn(workspace, folder, data, {kind: jobs(workspace) for kind in kinds})
     print(table({kind: judge(workspace, kind) for kind in kinds}))
+
+
+def run_in_turn(workspace: Workspace, folder: Path, data: Path, kinds: dict[str, list[Job]]) -> None:
+    """Teachers first, because students need them."""
+    seeds = [("teacher", replace(job, seed=seed)) for job in kinds.get("student", []) for seed in range(TEACHERS)]
+    run(folder, data, seeds)
+    run(folder, data, [(kind, job) for kind, of in kinds.items() for job in of])
 
 
 def train(workspace: Workspace, folder: Path, data: Path) -> None:
     """Learns from the training split; thresholds come from tweets that a network of the same recipe had not seen."""
-    rows = np.arange(len(workspace.train.texts))
-    final = [Job("final", rows, seed) for seed in range(TEACHERS)]
-    run(folder, data, [("teacher", job) for job in final])
-    cross_validate(workspace, folder, data, ["student"])
-    run(folder, data, [("student", final[0])])
-    model = student(workspace, final[0])
-    model.config.thresholds = [float(value) for value in judge(workspace, "student").thresholds]
+    final = Job("final", np.arange(len(workspace.train.texts)))
+    run_in_turn(workspace, folder, data, {"student": [*jobs(workspace), final]})
+    judged = judge(workspace, "student")
+    print(table({"student": judged}))
+    model = student(workspace, final)
+    model.config.thresholds = [float(value) for value in judged.thresholds]
     starter = folder / "starter"
     shutil.rmtree(starter, ignore_errors=True)
     workspace.save(model, starter)

@@ -3,10 +3,11 @@
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
 import random_checkpoint
 from conftest import shuffled
-from export import int8
+from export import int8, widen
 from export.running import Runner
 
 
@@ -75,3 +76,21 @@ def test_what_gelu_gives_fits_its_zero_point():
     (found,) = session(int8.quantise(plain).SerializeToString()).run(None, {"x": x})
     steps = np.maximum(np.maximum(exact.max(-1), 0) / 223, 0.17 / 32)[..., None]
     assert (np.abs(found - exact) <= 0.5 * steps + 0.5 * np.abs(exact) / 127 + 1e-6).all()
+
+
+@pytest.mark.parametrize("kind", random_checkpoint.KINDS)
+def test_floats_made_of_int8_are_the_weights_within_half_a_step(tiny, kind):
+    model = tiny(kind)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model.fp32)
+    wide = widen.widen(int8.quantise(copy))
+    assert not {node.op_type for node in wide.graph.node} & {"MatMulIntegerToFloat", "QuantizeLinear"}
+    before, after = ({t.name: numpy_helper.to_array(t) for t in one.graph.initializer} for one in (model.fp32, wide))
+    dense = [node.input[1] for node in wide.graph.node if node.op_type == "MatMul" and node.input[1] in after]
+    assert len(dense) >= 12
+    for name in dense:
+        step = np.abs(before[name]).max(axis=0) / 127
+        assert (np.abs(after[name] - before[name]) <= 0.501 * step).all()
+    (words,) = [node.input[0] for node in wide.graph.node if node.op_type == "Gather" and node.input[1] == "input_ids"]
+    step = np.abs(before[words]).max(axis=1, keepdims=True) / 127
+    assert (np.abs(after[words] - before[words]) <= 0.501 * step).all()

@@ -5,10 +5,13 @@
 
 #![expect(clippy::doc_markdown, reason = "the comments on arguments are their help, printed as they stand")]
 
-use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+mod archive;
+mod bench;
+mod model;
+
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -18,6 +21,15 @@ use crate::config::{self, Config, ConfigErrors};
 use crate::evaluation::DataError;
 use crate::files::Refused;
 use crate::trends::TrendsError;
+
+pub use archive::{
+    AlertArgs, ArchiveCommand, ArchiveVerifyArgs, CompactArgs, Period, RollupArgs, TrendsArgs, TrendsFormat,
+};
+pub use bench::{
+    BenchArchiveArgs, BenchArgs, BenchCommand, BenchCommon, BenchLabelArgs, BenchLaneArgs, BenchLatencyArgs,
+    BenchMemoryArgs, BenchPipelineArgs, BenchTrendsArgs, Opponent, Reader,
+};
+pub use model::{EvaluateArgs, ModelCommand, ModelVerifyArgs, ReportFormat};
 
 const TOP_HELP: &str = "\
 First steps:
@@ -299,457 +311,6 @@ pub enum RecordTime {
     CreatedAt,
 }
 
-/// What to do with a model bundle.
-#[derive(Debug, Subcommand)]
-pub enum ModelCommand {
-    /// Verify a model bundle: hashes, labels, shapes, golden scores.
-    ///
-    /// The same checks as at the start of a worker. With --against its scores are also held against those that
-    /// another implementation gave the same texts; with --shuffle texts are run again in random orders, batches and
-    /// paddings, and no score may move by more than 1e-6.
-    #[command(after_help = concat!(
-        "Example:\n  moodstream model verify --model models/starter\n",
-        "  moodstream model verify --model models/mine --against pytorch.jsonl --max 1e-5 --shuffle 10\n\n",
-        "Exit codes: 0 it is sound, 1 it is not, 2 wrong use or configuration."
-    ))]
-    Verify(ModelVerifyArgs),
-    /// Judge a model bundle on posts whose labels people have given.
-    ///
-    /// Prints precision, recall and F1 of each label and of all, Hamming accuracy and Jaccard, beside what is published
-    /// about other systems, and what a score means: of the scores of a size, the share that came true. The posts go
-    /// through the same tokenizer, batches and sessions as in `label`, and labels are given at the bundle's own thresholds.
-    #[command(after_help = concat!(
-        "Example:\n  moodstream model evaluate dev.txt --model models/starter --svg quality.svg\n",
-        "  moodstream model evaluate dev.txt --format json | jq .overall\n\n",
-        "Exit codes: 0 done, however good, 1 failed at work, 2 wrong use or configuration."
-    ))]
-    Evaluate(EvaluateArgs),
-}
-
-/// Options of `model verify`.
-#[derive(Debug, Args)]
-pub struct ModelVerifyArgs {
-    /// JSON lines of texts with the scores that they should have: {"text": …, "scores": […]}, in the order of the labels.
-    #[arg(long, value_name = "FILE")]
-    pub against: Option<PathBuf>,
-    /// Largest difference from those scores.
-    #[arg(long, value_name = "DIFFERENCE", default_value = "1e-5", value_parser = difference, requires = "against")]
-    pub max: f64,
-    /// Run the texts of --against, or else the golden ones, so many times in random batches.
-    #[arg(long, value_name = "TIMES")]
-    pub shuffle: Option<NonZeroUsize>,
-    /// Directory of the model (model.path).
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<String>,
-}
-
-/// Options of `model evaluate`.
-#[derive(Debug, Args)]
-pub struct EvaluateArgs {
-    /// Posts with gold labels: tab-separated, with a header of ID, Tweet and the model's labels, then 0 or 1 for each.
-    #[arg(value_name = "DATA")]
-    pub data: PathBuf,
-    /// How the figures are printed.
-    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
-    pub format: ReportFormat,
-    /// File for a picture of the figures; overwritten.
-    #[arg(long, value_name = "FILE")]
-    pub svg: Option<PathBuf>,
-    /// File for each post's id and scores as JSON lines; overwritten.
-    #[arg(long, value_name = "FILE")]
-    pub scores: Option<PathBuf>,
-    /// Directory of the model (model.path).
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<String>,
-}
-
-/// How figures are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ReportFormat {
-    /// Tables.
-    Text,
-    /// One JSON object; `moodstream schema evaluation` describes it.
-    Json,
-}
-
-/// What to do with an archive.
-#[derive(Debug, Subcommand)]
-pub enum ArchiveCommand {
-    /// Hold claims, files, the topic and the group against each other.
-    ///
-    /// Says what is missing, torn, doubled or foreign. With --repair it removes files that no claim promises, makes
-    /// promised ones that are missing as far as the topic still holds their records, and sets the group back to
-    /// the claims; stop the archivers before.
-    #[command(after_help = concat!(
-        "Example:\n  moodstream archive verify --brokers kafka:9092 --group moods --archive s3://bucket/moods\n\n",
-        "Exit codes: 0 it is sound, or was mended, 1 it is not, 2 wrong use or configuration."
-    ))]
-    Verify(ArchiveVerifyArgs),
-}
-
-/// Options of `compact`.
-#[derive(Debug, Args)]
-pub struct CompactArgs {
-    /// Where the large files go: a folder or a URL of their own.
-    #[arg(long, value_name = "URL")]
-    pub to: String,
-    /// Remove the originals of hours that ended longer ago than this, such as 90d.
-    #[arg(long, value_name = "AGE", value_parser = humantime::parse_duration)]
-    pub remove_originals: Option<Duration>,
-    /// Where the archive is (archive.url).
-    #[arg(long, value_name = "URL")]
-    pub archive: Option<String>,
-}
-
-/// Options of `rollup`.
-#[derive(Debug, Args)]
-pub struct RollupArgs {
-    /// The archive or a tree of compact, a folder or a URL such as s3://bucket/moods (archive.url unless given).
-    #[arg(value_name = "PATH|URL")]
-    pub path: Option<String>,
-    /// Threads that read; one for each core unless given.
-    #[arg(long, value_name = "N")]
-    pub threads: Option<NonZeroUsize>,
-}
-
-/// Options of `trends`.
-#[derive(Debug, Args)]
-pub struct TrendsArgs {
-    /// The archive, a folder or a URL such as s3://bucket/moods (archive.url unless given).
-    #[arg(value_name = "PATH|URL")]
-    pub path: Option<String>,
-    /// First time: a date, a time in --time-zone, an instant, or how long ago, such as 7d; the archive's first unless given.
-    #[arg(long, value_name = "TIME")]
-    pub from: Option<String>,
-    /// The time after the last, written in the same way; the end of the archive unless given.
-    #[arg(long, value_name = "TIME")]
-    pub to: Option<String>,
-    /// Length of the periods; weeks begin on Monday.
-    #[arg(long, value_enum, default_value_t = Period::Day)]
-    pub by: Period,
-    /// Emotions, in this order; all unless given.
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
-    pub emotion: Vec<String>,
-    /// Only posts with one of these words: platform, lang, source_topic, source_file or time_source; repeatable. An empty word
-    /// stands for posts without one.
-    #[arg(long = "where", value_name = "COLUMN=WORD,…")]
-    pub filter: Vec<String>,
-    /// Tell figures apart by these columns, or by model.
-    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
-    pub group_by: Vec<String>,
-    /// Whose days and weeks: an IANA name such as Europe/Berlin, an offset such as +05:30; UTC unless given.
-    #[arg(long, value_name = "NAME")]
-    pub time_zone: Option<String>,
-    /// Only posts labelled by this model, by the beginning of its hash or its id; several are taken together.
-    #[arg(long, value_name = "HASH,…", value_delimiter = ',')]
-    pub model: Vec<String>,
-    /// Form of the answer.
-    #[arg(long, value_enum, default_value_t = TrendsFormat::Table)]
-    pub format: TrendsFormat,
-    /// File for the answer; overwritten. Standard output unless given.
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// Write a report beside it: a page that works offline, with charts and all figures; overwritten.
-    #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
-    /// Write a chart beside it, as SVG; overwritten.
-    #[arg(long, value_name = "FILE")]
-    pub svg: Option<PathBuf>,
-    /// Write the same chart as PNG; overwritten.
-    #[arg(long, value_name = "FILE")]
-    pub png: Option<PathBuf>,
-    /// Draw the chart on dark paper.
-    #[arg(long)]
-    pub dark: bool,
-    /// Hours that stand out, at most.
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub standouts: usize,
-    /// Read the posts even where the roll-up knows the answer.
-    #[arg(long)]
-    pub full_scan: bool,
-    /// Threads that read; one for each core unless given.
-    #[arg(long, value_name = "N")]
-    pub threads: Option<NonZeroUsize>,
-}
-
-/// Lengths of periods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Period {
-    /// Hours of the time zone's clock.
-    Hour,
-    /// Its days.
-    Day,
-    /// Its weeks.
-    Week,
-}
-
-/// Forms of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum TrendsFormat {
-    /// For people: figures, small charts, hours that stand out.
-    Table,
-    /// Everything, as one object.
-    Json,
-    /// A row for each period, group and emotion.
-    Csv,
-    /// The same rows as a Parquet file.
-    Parquet,
-}
-
-/// Options of `alert`.
-// No Debug: a webhook's URL may hold a secret.
-#[derive(Args)]
-pub struct AlertArgs {
-    /// TOML file of the rules (docs/alerts.md).
-    #[arg(long, value_name = "FILE")]
-    pub rules: PathBuf,
-    /// The archive: a folder or a URL; archive.url unless given.
-    #[arg(value_name = "PATH|URL")]
-    pub path: Option<String>,
-    /// Look once and end; so it is unless --every is given.
-    #[arg(long, conflicts_with = "every")]
-    pub once: bool,
-    /// Look again and again, so long after the last look, such as 1m, until stopped.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    pub every: Option<Duration>,
-    /// Where alerts go: stdout, webhook:URL, webhook:@FILE (a file that holds the URL) or topic:NAME.
-    #[arg(long, value_name = "TARGET", default_value = "stdout")]
-    pub to: String,
-    /// Windows that ended longer ago are left alone.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "2d")]
-    pub look_back: Duration,
-    /// Brokers of --to topic:NAME, host:port separated by commas (kafka.brokers).
-    #[arg(long, value_name = "HOST:PORT")]
-    pub brokers: Option<String>,
-    /// Threads that read; one for each core unless given.
-    #[arg(long, value_name = "N")]
-    pub threads: Option<NonZeroUsize>,
-}
-
-/// Options of `archive verify`.
-#[derive(Debug, Args)]
-pub struct ArchiveVerifyArgs {
-    /// Mend what can be mended.
-    #[arg(long)]
-    pub repair: bool,
-    /// Where the archive is (archive.url).
-    #[arg(long, value_name = "URL")]
-    pub archive: Option<String>,
-    /// Brokers, host:port separated by commas (kafka.brokers).
-    #[arg(long, value_name = "HOST:PORT")]
-    pub brokers: Option<String>,
-    /// The labelling group (kafka.group).
-    #[arg(long)]
-    pub group: Option<String>,
-}
-
-/// Options of `bench`.
-#[derive(Debug, Args)]
-pub struct BenchArgs {
-    /// JSON lines with posts; texts seen before are left out.
-    #[arg(value_name = "FILE", required = true)]
-    pub input: Option<PathBuf>,
-    /// The whole pipeline.
-    #[command(flatten)]
-    pub pipeline: BenchPipelineArgs,
-    /// A part.
-    #[command(subcommand)]
-    pub command: Option<BenchCommand>,
-}
-
-/// A part to measure.
-#[derive(Debug, Subcommand)]
-pub enum BenchCommand {
-    /// Measure `label` against the model alone, as a ratio in one run. No broker is needed.
-    ///
-    /// The model alone, `label` from a file to a file, the model alone again.
-    #[command(after_help = concat!("Example:\n  moodstream bench label posts.jsonl --seconds 60\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
-    Label(BenchLabelArgs),
-    /// Measure one lane with a classifier that does nothing.
-    #[command(after_help = concat!("Example:\n  moodstream bench lane posts.jsonl --posts 500000 --batch 4096\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
-    Lane(BenchLaneArgs),
-    /// Measure the time from producing a post to its committed label, at low load.
-    #[command(after_help = concat!("Example:\n  moodstream bench latency posts.jsonl --rate 10 --seconds 120\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
-    Latency(BenchLatencyArgs),
-    /// Measure the archiver: rows a second, and per second of processor time, also against Python.
-    #[command(after_help = concat!("Example:\n  moodstream bench archive posts.jsonl --records 500000 --against python\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
-    Archive(BenchArchiveArgs),
-    /// Measure the peak resident memory on a large backlog.
-    #[command(after_help = concat!("Example:\n  moodstream bench memory posts.jsonl --posts 1000000\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
-    Memory(BenchMemoryArgs),
-    /// Measure `trends` over an archive of random posts, also against DuckDB. No broker is needed.
-    #[command(after_help = concat!("Example:\n  moodstream bench trends --rows 100000000 --days 90 --dir /var/tmp/random --against duckdb\n\n", "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration."))]
-    Trends(BenchTrendsArgs),
-}
-
-/// What every measurement on a broker takes.
-#[derive(Debug, Args)]
-pub struct BenchCommon {
-    /// File for the figures as JSON; overwritten.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Brokers, host:port separated by commas (kafka.brokers).
-    #[arg(long, value_name = "HOST:PORT")]
-    pub brokers: Option<String>,
-    /// Directory of the model (model.path).
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<String>,
-}
-
-impl BenchCommon {
-    fn settings(&self) -> Vec<(&'static str, Option<String>)> {
-        vec![("kafka.brokers", self.brokers.clone()), ("model.path", self.model.clone())]
-    }
-}
-
-/// Options of `bench archive`.
-#[derive(Debug, Args)]
-pub struct BenchArchiveArgs {
-    /// JSON lines with posts; texts seen before are left out.
-    #[arg(value_name = "FILE")]
-    pub input: PathBuf,
-    /// Records to archive.
-    #[arg(long, value_name = "N", default_value = "500000")]
-    pub records: NonZeroU64,
-    /// Let another archiver do the same, for comparison.
-    #[arg(long, value_enum)]
-    pub against: Option<Opponent>,
-    /// Interpreter of --against python; `make python-archiver` makes one.
-    #[arg(long, value_name = "FILE", default_value = ".deps/python-archiver/bin/python")]
-    pub python: PathBuf,
-    /// What every measurement takes.
-    #[command(flatten)]
-    pub common: BenchCommon,
-}
-
-/// Options of `bench trends`.
-#[derive(Debug, Args)]
-pub struct BenchTrendsArgs {
-    /// Posts of the archive.
-    #[arg(long, value_name = "N", default_value = "1000000")]
-    pub rows: NonZeroU64,
-    /// Days that they are spread over.
-    #[arg(long, value_name = "N", default_value = "30")]
-    pub days: NonZeroU32,
-    /// Folder for the archive, which stays; one that holds an archive of an earlier run is used as it is.
-    #[arg(long, value_name = "DIR")]
-    pub dir: Option<PathBuf>,
-    /// Ask another program the same, for comparison.
-    #[arg(long, value_enum)]
-    pub against: Option<Reader>,
-    /// Interpreter of --against duckdb; `make readers` makes one.
-    #[arg(long, value_name = "FILE", default_value = ".deps/readers/bin/python")]
-    pub python: PathBuf,
-    /// File for the figures as JSON; overwritten.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-}
-
-/// Programs that read Parquet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Reader {
-    /// DuckDB, with as many threads.
-    Duckdb,
-}
-
-/// Options of `bench label`.
-#[derive(Debug, Args)]
-pub struct BenchLabelArgs {
-    /// JSON lines with posts; texts seen before are left out.
-    #[arg(value_name = "FILE")]
-    pub input: PathBuf,
-    /// How long to measure each of the three, about.
-    #[arg(long, value_name = "N", default_value = "60")]
-    pub seconds: NonZeroU32,
-    /// File for the figures as JSON; overwritten.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Directory of the model (model.path).
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<String>,
-}
-
-/// Options of `bench lane`.
-#[derive(Debug, Args)]
-pub struct BenchLaneArgs {
-    /// JSON lines with posts; texts seen before are left out.
-    #[arg(value_name = "FILE")]
-    pub input: PathBuf,
-    /// What every measurement takes.
-    #[command(flatten)]
-    pub common: BenchCommon,
-    /// Posts to label.
-    #[arg(long, value_name = "N", default_value = "500000")]
-    pub posts: NonZeroU64,
-    /// Posts per batch.
-    #[arg(long, value_name = "N", default_value = "4096")]
-    pub batch: NonZeroUsize,
-    /// Tokenize the texts too.
-    #[arg(long)]
-    pub tokenize: bool,
-}
-
-/// Options of `bench` itself.
-#[derive(Debug, Args)]
-pub struct BenchPipelineArgs {
-    /// What every measurement takes.
-    #[command(flatten)]
-    pub common: BenchCommon,
-    /// How long to measure each.
-    #[arg(long, value_name = "N", default_value = "60")]
-    pub seconds: NonZeroU32,
-    /// Use a broker inside the process: needs no Kafka, and is no proof of exactly-once.
-    #[arg(long, conflicts_with_all = ["against", "brokers"])]
-    pub embedded: bool,
-    /// Another worker to measure in the same run.
-    #[arg(long, value_enum)]
-    pub against: Option<Opponent>,
-    /// Python interpreter of that worker, see `make python-worker`.
-    #[arg(long, value_name = "FILE", default_value = ".deps/python-worker/bin/python", requires = "against")]
-    pub python: PathBuf,
-}
-
-/// Workers that can be measured against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Opponent {
-    /// A careful one in Python: confluent-kafka, exactly once, the same runtime and sessions.
-    Python,
-}
-
-/// Options of `bench latency`.
-#[derive(Debug, Args)]
-pub struct BenchLatencyArgs {
-    /// JSON lines with posts; texts seen before are left out.
-    #[arg(value_name = "FILE")]
-    pub input: PathBuf,
-    /// What every measurement takes.
-    #[command(flatten)]
-    pub common: BenchCommon,
-    /// Posts a second, at random moments.
-    #[arg(long, value_name = "N", default_value = "10")]
-    pub rate: NonZeroU32,
-    /// How long to measure.
-    #[arg(long, value_name = "N", default_value = "60")]
-    pub seconds: NonZeroU32,
-}
-
-/// Options of `bench memory`.
-#[derive(Debug, Args)]
-pub struct BenchMemoryArgs {
-    /// JSON lines with posts; texts seen before are left out.
-    #[arg(value_name = "FILE")]
-    pub input: PathBuf,
-    /// What every measurement takes.
-    #[command(flatten)]
-    pub common: BenchCommon,
-    /// Posts of the backlog.
-    #[arg(long, value_name = "N", default_value = "1000000")]
-    pub posts: NonZeroU64,
-    /// How long the model works on it.
-    #[arg(long, value_name = "N", default_value = "120")]
-    pub seconds: NonZeroU32,
-}
-
 /// Schemas that can be printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SchemaOf {
@@ -797,8 +358,9 @@ impl Cli {
                 ("kafka.brokers", args.brokers.clone()),
                 ("kafka.group", args.group.clone()),
             ],
-            Command::Alert(AlertArgs { brokers, .. }) => vec![("kafka.brokers", brokers.clone())],
-            Command::Produce(ProduceArgs { brokers, .. }) => vec![("kafka.brokers", brokers.clone())],
+            Command::Alert(AlertArgs { brokers, .. }) | Command::Produce(ProduceArgs { brokers, .. }) => {
+                vec![("kafka.brokers", brokers.clone())]
+            }
             Command::Bench(bench) => bench.settings(),
             Command::Demo(DemoArgs { model, .. })
             | Command::Label(LabelArgs { model, .. })
@@ -812,22 +374,6 @@ impl Cli {
         };
         flags.extend(more.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
         flags
-    }
-}
-
-impl BenchArgs {
-    fn settings(&self) -> Vec<(&'static str, Option<String>)> {
-        match &self.command {
-            None => self.pipeline.common.settings(),
-            Some(BenchCommand::Label(BenchLabelArgs { model, .. })) => vec![("model.path", model.clone())],
-            Some(BenchCommand::Trends(_)) => Vec::new(),
-            Some(
-                BenchCommand::Archive(BenchArchiveArgs { common, .. })
-                | BenchCommand::Lane(BenchLaneArgs { common, .. })
-                | BenchCommand::Latency(BenchLatencyArgs { common, .. })
-                | BenchCommand::Memory(BenchMemoryArgs { common, .. }),
-            ) => common.settings(),
-        }
     }
 }
 
@@ -870,11 +416,6 @@ fn is_wrong_archive(error: &anyhow::Error) -> bool {
 fn assignment(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write it as key=value, such as batch.linger=20ms")?;
     Ok((key.trim().to_owned(), value.to_owned()))
-}
-
-fn difference(text: &str) -> Result<f64, String> {
-    let value = text.parse().ok().filter(|value| (0.0..=1.0).contains(value));
-    value.ok_or_else(|| "write a number from 0 to 1, such as 1e-5".to_owned())
 }
 
 #[cfg(test)]
