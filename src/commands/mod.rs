@@ -9,6 +9,7 @@ mod demo;
 mod evaluate;
 mod label;
 mod model;
+mod place;
 mod produce;
 mod progress;
 mod rollup;
