@@ -32,5 +32,5 @@ pub use pipeline::{Broker, PipelineFigures, pipeline};
 pub use python::Python;
 pub use rig::Posts;
 #[cfg(test)]
-pub(crate) use synthetic::write as write_synthetic;
+pub(crate) use synthetic::{identify, write as write_synthetic};
 pub use trends::{TrendsFigures, trends};

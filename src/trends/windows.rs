@@ -210,8 +210,7 @@ mod tests {
     fn windows_add_up_the_hours_of_trends_from_files_and_from_the_roll_up() {
         let folder = tempfile::tempdir().expect("a folder");
         crate::bench::write_synthetic(folder.path(), 60_000, 2).expect("written");
-        std::fs::create_dir_all(folder.path().join("_state")).expect("made");
-        std::fs::write(folder.path().join("_state/archive.json"), "{}").expect("written");
+        crate::bench::identify(folder.path()).expect("written");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("made");
         let (none, url) = (Properties::default(), folder.path().to_str().expect("UTF-8"));
         let source = runtime.block_on(Source::open("PATH", url, &none, DEADLINE)).expect("opened");

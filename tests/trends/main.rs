@@ -5,6 +5,7 @@
 
 mod alerts;
 mod archive;
+mod bench;
 mod duckdb;
 mod figures;
 mod forms;
