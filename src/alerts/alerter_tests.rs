@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 use super::alerter::{AlertError, Alerter, Round};
+use super::memory::Memory;
 use super::rules::parse;
+use super::sight::{Archived, Sight};
 use crate::config::Properties;
 use crate::trends::Source;
 
@@ -74,7 +76,9 @@ impl Rig {
         let source = runtime.block_on(Source::open("PATH", url, &none, DEADLINE)).expect("opened");
         let source = source.into_written("alerts", &none, DEADLINE).expect("opened");
         let rules = parse(rules, "rules.toml").expect("right");
-        let alerter = Alerter::new(source, rules, Duration::from_hours(48), Some(1));
+        let memory = Memory::claims(source.store().clone());
+        let sight = Sight::Archive(Archived::new(source, Some(1)));
+        let alerter = Alerter::new(sight, memory, rules, Duration::from_hours(48));
         Self { runtime, alerter, heard: Vec::new(), deaf: false }
     }
 
@@ -105,8 +109,8 @@ impl Rig {
 fn two_alerters_on_one_archive_tell_an_event_once() {
     let archive = archive();
     let (mut one, mut other) = (Rig::new(archive.path(), RULE), Rig::new(archive.path(), RULE));
-    assert_eq!(one.round(), Round { hold: 1, delivered: 1, again: 0, undelivered: 0 });
-    assert_eq!(other.round(), Round { hold: 1, delivered: 0, again: 0, undelivered: 0 });
+    assert_eq!(one.round(), Round { hold: 1, delivered: 1, again: 0, undelivered: 0, behind: false });
+    assert_eq!(other.round(), Round { hold: 1, delivered: 0, again: 0, undelivered: 0, behind: false });
     assert_eq!(one.round().delivered, 0, "nor does it twice");
     let (id, event) = &one.heard[0];
     assert!(id.starts_with("angry/2025-10-07T17-"), "{id}");
@@ -154,9 +158,9 @@ fn what_was_claimed_and_not_delivered_is_told_by_another_after_a_while_in_the_sa
     let (mut one, mut other) = (Rig::new(archive.path(), RULE), Rig::new(archive.path(), RULE));
     (one.alerter, other.alerter) = (one.alerter.looking_back(long), other.alerter.looking_back(long));
     one.deaf = true;
-    assert_eq!(one.round_after_claims(0), Round { hold: 1, delivered: 0, again: 0, undelivered: 1 });
+    assert_eq!(one.round_after_claims(0), Round { hold: 1, delivered: 0, again: 0, undelivered: 1, behind: false });
     assert_eq!(other.round_after_claims(5).delivered, 0, "it may be on its way");
-    assert_eq!(other.round_after_claims(12), Round { hold: 1, delivered: 1, again: 1, undelivered: 0 });
+    assert_eq!(other.round_after_claims(12), Round { hold: 1, delivered: 1, again: 1, undelivered: 0, behind: false });
     let claims = std::fs::read_dir(archive.path().join("_state/alerts/angry")).expect("a folder");
     let names: Vec<String> =
         claims.map(|file| file.expect("a file").file_name().into_string().expect("UTF-8")).collect();
@@ -188,7 +192,7 @@ fn late_posts_are_seen_and_can_still_make_an_event() {
     let mut rig = Rig::new(archive.path(), RULE);
     assert_eq!(rig.round().delivered, 1);
     hour(archive.path(), "2", "2025-10-07T18", 95);
-    assert_eq!(rig.round(), Round { hold: 2, delivered: 1, again: 0, undelivered: 0 });
+    assert_eq!(rig.round(), Round { hold: 2, delivered: 1, again: 0, undelivered: 0, behind: false });
     assert_eq!(rig.heard[1].1["figures"]["labelled"], 200);
 }
 

@@ -34,12 +34,25 @@ pub(super) struct Event<'a> {
     /// What the rule asks for: all of it holds.
     conditions: Conditions,
     figures: Measured,
-    /// As it was named.
-    archive: &'a str,
+    /// The archive whose posts were counted, as it was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive: Option<&'a str>,
+    /// The topic whose posts were counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<&'a str>,
     /// When it was found.
     found_at: String,
     /// A random name of the alerter that found it.
     by: &'a str,
+}
+
+/// Where posts were counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// An archive, as it was named.
+    Archive(String),
+    /// A topic.
+    Topic(String),
 }
 
 /// The time of the posts.
@@ -95,11 +108,15 @@ pub(super) fn id(rule: &str, stem: &str) -> String {
 }
 
 /// The event as it is delivered, in one line.
-pub(super) fn json(rule: &Rule, occurrence: &Occurrence<'_>, archive: &str, by: &str, now: Timestamp) -> Vec<u8> {
+pub(super) fn json(rule: &Rule, occurrence: &Occurrence<'_>, origin: &Origin, by: &str, now: Timestamp) -> Vec<u8> {
     let Occurrence { series, start, end, figures, outlier, complete } = occurrence;
     let instant =
         |millis: i64| Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |at| at.to_string());
     let (low, high) = figures.interval();
+    let (archive, topic) = match origin {
+        Origin::Archive(archive) => (Some(archive.as_str()), None),
+        Origin::Topic(topic) => (None, Some(topic.as_str())),
+    };
     let event = Event {
         schema: SCHEMA,
         id: id(&rule.name, &stem(occurrence)),
@@ -121,6 +138,7 @@ pub(super) fn json(rule: &Rule, occurrence: &Occurrence<'_>, archive: &str, by: 
             z: outlier.map(|outlier| outlier.z),
         },
         archive,
+        topic,
         found_at: instant(now.as_millisecond()),
         by,
     };

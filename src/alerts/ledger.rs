@@ -10,7 +10,6 @@
 //! (by the store's clock) the next attempt is anybody's; each waits twice as long as the one before.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,7 +31,7 @@ const DELIVERED: &str = ".delivered";
 const ATTEMPT: &str = ".attempt-";
 
 /// The archive's memory of alerts.
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     store: Store,
     by: String,
 }
@@ -74,9 +73,9 @@ impl Known {
 }
 
 impl Ledger {
-    pub(super) fn new(store: Store) -> Self {
-        let by = format!("{:016x}", RandomState::new().hash_one(Timestamp::now().as_nanosecond()));
-        Self { store, by }
+    /// `by` is a name that no other alerter has.
+    pub(super) fn new(store: Store, by: &str) -> Self {
+        Self { store, by: by.to_owned() }
     }
 
     /// This alerter.
@@ -181,7 +180,7 @@ mod tests {
     #[tokio::test]
     async fn only_one_claims_and_only_one_makes_each_attempt() {
         let store = Store::memory(Duration::from_secs(20));
-        let (one, other) = (Ledger::new(store.clone()), Ledger::new(store));
+        let (one, other) = (Ledger::new(store.clone(), "one"), Ledger::new(store, "other"));
         let event = |ledger: &Ledger| format!("{{\"by\":\"{}\"}}", ledger.by()).into_bytes();
         let stem = "2025-10-07T17-0123456789abcdef";
         assert!(one.claim("a", stem, &event(&one)).await.expect("stored"));

@@ -10,6 +10,8 @@ use serde_json::Value;
 use crate::config::Problem;
 use crate::trends::WindowSeries;
 
+const HOUR_MS: i64 = 3_600_000;
+
 /// What is looked for.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rule {
@@ -82,10 +84,30 @@ impl Rule {
         }
     }
 
+    /// The beginning of the first window that is looked at, of those that ended after `since`.
+    pub(super) fn first_window(&self, since: i64) -> i64 {
+        let length = self.window_hours * HOUR_MS;
+        since - since.rem_euclid(length) - length
+    }
+
+    /// Whether it compares with days before.
+    pub(crate) fn needs_days(&self) -> bool {
+        self.conditions.z_above.is_some()
+    }
+
     /// Whether it is about this series' model.
     pub(super) fn chooses(&self, series: &WindowSeries) -> bool {
         let chosen = |wanted: &str| series.model_hash.starts_with(wanted) || series.model_id == wanted;
         self.model.as_deref().is_none_or(chosen)
+    }
+
+    /// Says so when no post there was labelled by its model.
+    pub(super) fn look_for_model(&self, series: &[WindowSeries]) {
+        if let Some(model) = &self.model
+            && !series.iter().any(|series| self.chooses(series))
+        {
+            tracing::warn!(rule = self.name, model, "no post there was labelled by the rule's model");
+        }
     }
 
     /// Conditions as `trends` takes them.

@@ -4,11 +4,10 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::webhook::Webhook;
-use crate::config::{Config, ConfigErrors, Problem};
-use crate::kafka::{Crumb, Feed};
+use crate::config::{Config, ConfigErrors, InputTopics, Problem};
 
 /// The flag that names it.
-const FLAG: &str = "--to";
+pub(crate) const FLAG: &str = "--to";
 
 /// Where events go, as it was asked for.
 #[derive(Clone, PartialEq, Eq)]
@@ -21,11 +20,10 @@ pub(crate) enum Target {
     Topic(String),
 }
 
-/// Whoever delivers.
-pub(crate) enum Courier<'a> {
+/// Whoever delivers what the archive remembers; a topic remembers by itself.
+pub(crate) enum Courier {
     Stdout,
     Webhook(Box<Webhook>),
-    Topic { config: &'a Config, topic: String, feed: Option<Box<Feed>> },
 }
 
 impl Target {
@@ -35,6 +33,25 @@ impl Target {
     /// What would be right, without a URL.
     pub(crate) fn parse(text: &str) -> Result<Self, ConfigErrors> {
         Self::of(text).map_err(|remedy| ConfigErrors(vec![Problem::about(FLAG, remedy)]))
+    }
+
+    /// Refuses a topic that the worker reads or writes itself.
+    ///
+    /// # Errors
+    /// Which it is.
+    pub(crate) fn verify(&self, config: &Config) -> Result<(), ConfigErrors> {
+        let Self::Topic(topic) = self else { return Ok(()) };
+        let key = if *topic == config.output.topic {
+            "output.topic"
+        } else if *topic == config.dead_letter.topic {
+            "dead_letter.topic"
+        } else if InputTopics::new(config).among(std::iter::once(topic.as_str())).contains(topic) {
+            "input.topics"
+        } else {
+            return Ok(());
+        };
+        let remedy = format!("{topic} is one that {key} names, and an alert is no post; give a topic of its own");
+        Err(ConfigErrors(vec![Problem::about(FLAG, remedy)]))
     }
 
     fn of(text: &str) -> Result<Self, String> {
@@ -60,51 +77,32 @@ impl Target {
         (known && parsed.host().is_some_and(|host| !host.is_empty())).then(|| Self::Webhook(url.to_owned()))
     }
 
-    /// Makes ready to deliver.
-    ///
-    /// # Errors
-    /// When the topic is missing, or no broker answers.
-    pub(crate) fn courier<'a>(&self, config: &'a Config) -> anyhow::Result<Courier<'a>> {
-        Ok(match self {
-            Self::Stdout => Courier::Stdout,
-            Self::Webhook(url) => Courier::Webhook(Box::new(Webhook::new(url))),
-            Self::Topic(topic) => {
-                let feed = Some(Box::new(Feed::open(config, FLAG, topic)?));
-                Courier::Topic { config, topic: topic.clone(), feed }
-            }
-        })
+    /// Who delivers there; none for a topic.
+    pub(crate) fn courier(&self) -> Option<Courier> {
+        match self {
+            Self::Stdout => Some(Courier::Stdout),
+            Self::Webhook(url) => Some(Courier::Webhook(Box::new(Webhook::new(url)))),
+            Self::Topic(_) => None,
+        }
     }
 }
 
-impl Courier<'_> {
+impl Courier {
     /// Delivers one event; once this says so, the other side has it.
     ///
     /// # Errors
     /// Why it may not have it.
-    pub(crate) fn deliver(&mut self, id: &str, event: &[u8]) -> anyhow::Result<()> {
+    pub(crate) fn deliver(&self, id: &str, event: &[u8]) -> anyhow::Result<()> {
         match self {
             Self::Stdout => {
                 let mut stdout = io::stdout().lock();
                 stdout.write_all(event)?;
                 stdout.write_all(b"\n")?;
                 stdout.flush()?;
+                Ok(())
             }
-            Self::Webhook(webhook) => webhook.post(id, event).map_err(anyhow::Error::msg)?,
-            Self::Topic { config, topic, feed } => {
-                let mut own = match feed.take() {
-                    Some(feed) => feed,
-                    None => Box::new(Feed::open(config, FLAG, topic)?),
-                };
-                own.send(Crumb { key: Some(id.as_bytes()), value: event, timestamp: None })?;
-                let fed = own.settle();
-                if fed.refused > 0 {
-                    // What it counted stays counted: the next event gets a new one.
-                    anyhow::bail!("{topic} did not take it: {}", fed.first_reason.unwrap_or_default());
-                }
-                *feed = Some(own);
-            }
+            Self::Webhook(webhook) => webhook.post(id, event).map_err(anyhow::Error::msg),
         }
-        Ok(())
     }
 }
 

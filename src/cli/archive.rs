@@ -142,6 +142,13 @@ pub struct AlertArgs {
     /// The archive: a folder or a URL; archive.url unless given.
     #[arg(value_name = "PATH|URL")]
     pub path: Option<String>,
+    /// Look at the live topic (output.topic) instead of the archive's files; the archive is for what was told, and for the
+    /// days before that z-scores need.
+    #[arg(long)]
+    pub live: bool,
+    /// With --live: posts that arrive no later than this after the end of a window are waited for; 1m unless given.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, requires = "live")]
+    pub grace: Option<Duration>,
     /// Look once and end; so it is unless --every is given.
     #[arg(long, conflicts_with = "every")]
     pub once: bool,
@@ -154,10 +161,10 @@ pub struct AlertArgs {
     /// Windows that ended longer ago are left alone.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "2d")]
     pub look_back: Duration,
-    /// Brokers of --to topic:NAME, host:port separated by commas (kafka.brokers).
+    /// Brokers of --live and of --to topic:NAME, host:port separated by commas (kafka.brokers).
     #[arg(long, value_name = "HOST:PORT")]
     pub brokers: Option<String>,
-    /// Threads that read; one for each core unless given.
+    /// Threads that read the archive; one for each core unless given.
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
 }

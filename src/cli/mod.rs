@@ -160,15 +160,16 @@ pub enum Command {
         "Exit codes: 0 done, 1 failed at work, 2 wrong use or configuration, an empty archive or a damaged file."
     ))]
     Rollup(RollupArgs),
-    /// Tell of windows of the archive in which rules about emotions hold, each once.
+    /// Tell of windows in which rules about emotions hold, each once, from the archive or the live topic.
     ///
     /// A rule is an emotion with a bound for its share, its mean score or its z-score, a window of hours, and filters.
-    /// What was told is remembered in the archive, so several alerters of one archive tell of an event once together;
+    /// A topic that alerts go to gets each exactly once, whatever crashes: it remembers by itself. For a webhook or
+    /// standard output, what was told is remembered in the archive, so several alerters tell of an event once together;
     /// after a crash in mid-delivery it may come again, with the same id.
     #[command(after_help = concat!(
         "Example:\n  moodstream alert --rules rules.toml s3://bucket/moods\n",
         "  moodstream alert --rules rules.toml --every 1m --to webhook:https://host/path\n",
-        "  moodstream alert --rules rules.toml --every 1m --to topic:moods.alerts --brokers kafka:9092\n\n",
+        "  moodstream alert --rules rules.toml --live --every 10s --to topic:moods.alerts --brokers kafka:9092\n\n",
         "Exit codes: 0 done, alerts or not, 1 failed at work or an alert was not delivered, 2 wrong use, configuration or rules."
     ))]
     Alert(AlertArgs),

@@ -181,12 +181,7 @@ impl Feed {
 
     /// Waits until every record was taken or refused, `kafka.request_deadline` long at most: what is unknown
     /// then counts as refused.
-    pub(crate) fn finish(mut self) -> Fed {
-        self.settle()
-    }
-
-    /// The same of every record so far.
-    pub(crate) fn settle(&mut self) -> Fed {
+    pub(crate) fn finish(self) -> Fed {
         let give_up = Instant::now() + self.deadline;
         while self.producer.in_flight_count() > 0 && Instant::now() < give_up {
             serve(&self.producer);

@@ -11,12 +11,13 @@ use super::answer::GroupKey;
 use super::calendar::By;
 use super::error::TrendsError;
 use super::file;
+use super::names::Names;
 use super::query::{Asked, Query};
 use super::range::{Range, Span};
-use super::scan::{Counted, Scan, Scanned};
+use super::scan::{Counted, Scan};
 use super::source::{Found, Source};
 use super::statistics::{share, wilson};
-use super::tally::Sums;
+use super::tally::{Sums, Tally};
 use super::{Rolled, rollup};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -116,11 +117,12 @@ pub(crate) fn watch(
     if scanned.names.emotions().is_empty() {
         scanned.names.learn(runtime.block_on(file::last_labels(source, &query, &found))?);
     }
-    let series = series(&query, &scanned, watch.window_hours * HOUR_MS)?;
+    let series = series(&query, &scanned.tally, &scanned.names, watch.window_hours * HOUR_MS)?;
     Ok(Watched { series, watch, found })
 }
 
-fn query(watch: &Watch, now: Timestamp) -> Result<Query, TrendsError> {
+/// The question of who watches.
+pub(super) fn query(watch: &Watch, now: Timestamp) -> Result<Query, TrendsError> {
     let asked = Asked {
         by: Some(By::Week),
         emotions: vec![watch.emotion.clone()],
@@ -137,8 +139,13 @@ fn query(watch: &Watch, now: Timestamp) -> Result<Query, TrendsError> {
 /// The words of a group, and the number of its model.
 type Group = (Vec<Option<String>>, usize);
 
-fn series(query: &Query, scanned: &Scanned, window: i64) -> Result<Vec<WindowSeries>, TrendsError> {
-    let Scanned { tally, names, .. } = scanned;
+/// What was counted, in windows of so many milliseconds.
+pub(super) fn series(
+    query: &Query,
+    tally: &Tally,
+    names: &Names,
+    window: i64,
+) -> Result<Vec<WindowSeries>, TrendsError> {
     if names.emotions().is_empty() {
         return Ok(Vec::new());
     }

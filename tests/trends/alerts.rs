@@ -12,6 +12,7 @@ use moodstream::demo::EmbeddedBroker;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use serde_json::Value;
 
@@ -201,35 +202,52 @@ fn what_a_webhook_refuses_is_no_success_and_is_posted_again_later() {
 }
 
 #[test]
-fn a_topic_gets_records_keyed_by_the_ids_of_events() {
+fn a_topic_gets_each_event_once_and_remembers_by_itself() {
     let folder = archive();
-    let broker = EmbeddedBroker::start(1, &[("moods.alerts", 1)]).expect("a broker");
+    let broker = EmbeddedBroker::start(1, &[("moods.alerts", 2)]).expect("a broker");
     let address = broker.address().expect("an address");
-    let to = |topic: &str| {
-        moodstream(folder.path(), &[&LOOK[..], &["--brokers", &address, "--to", &format!("topic:{topic}")]].concat())
+    let to = |topic: &str, variables: &[(&str, &str)]| {
+        let to = format!("topic:{topic}");
+        let arguments = [&LOOK[..], &["--brokers", &address, "--to", &to]].concat();
+        moodstream_with(folder.path(), &arguments, variables)
     };
-    to("no-such-topic").expect(1, &["--to", "no-such-topic"]);
-    assert!(!folder.path().join("_state/alerts").exists(), "nothing was claimed");
-    to("moods.alerts").expect(0, &[]);
+    to("no-such-topic", &[]).expect(1, &["--to", "no-such-topic"]);
+    to("posts.emotions", &[]).expect(2, &["--to: posts.emotions is one that output.topic names", "a topic of its own"]);
+    for _ in 0..2 {
+        to("moods.alerts", &[]).expect(0, &[]);
+        let found = told(&address, "moods.alerts");
+        assert_eq!(found.len(), 5, "{found:?}");
+        assert!(found.iter().all(|(key, event)| event["id"] == key.as_str() && event["archive"] == "."));
+    }
+    assert!(!folder.path().join("_state/alerts").exists(), "the archive has nothing to remember");
+    to("moods.alerts", &[("MOODSTREAM_SWITCHED_OFF", "alert_keys")]).expect(0, &[]);
+    assert_eq!(told(&address, "moods.alerts").len(), 10, "without reading back what was told");
+}
+
+/// What a topic of two partitions holds: keys, and values as JSON.
+fn told(brokers: &str, topic: &str) -> Vec<(String, Value)> {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", &address).set("group.id", "reader");
+    config.set("bootstrap.servers", brokers).set("group.id", "reader").set("enable.partition.eof", "true");
     let consumer: BaseConsumer = config.create().expect("a consumer");
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset("moods.alerts", 0, Offset::Beginning).expect("an offset");
+    for partition in 0..2 {
+        list.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
+    }
     consumer.assign(&list).expect("assigned");
     let give_up = Instant::now() + Duration::from_secs(20);
-    let mut found = Vec::new();
-    while found.len() < 5 {
+    let (mut found, mut ended) = (Vec::new(), 0);
+    while ended < 2 {
         assert!(Instant::now() < give_up, "{found:?}");
-        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) {
-            let event: Value = serde_json::from_slice(message.payload().expect("a value")).expect("JSON");
-            let key = String::from_utf8_lossy(message.key().expect("a key")).into_owned();
-            assert_eq!(event["id"], key.as_str());
-            found.push(event);
+        match consumer.poll(Duration::from_millis(50)) {
+            Some(Ok(message)) => {
+                let event: Value = serde_json::from_slice(message.payload().expect("a value")).expect("JSON");
+                found.push((String::from_utf8_lossy(message.key().expect("a key")).into_owned(), event));
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
+            _ => {}
         }
     }
-    assert_eq!(windows(&found)[4], "angry-on-bluesky 2025-10-10T00");
-    assert_eq!(state(folder.path(), "angry-hours").len(), 8);
+    found
 }
 
 #[test]
