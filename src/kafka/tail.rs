@@ -157,7 +157,7 @@ impl Tail {
     /// When the topic is another one of the same name.
     fn verify_id(&self) -> Result<(), BrokerError> {
         let Some(id) = &self.id else { return Ok(()) };
-        let now = native::topic_ids(self.consumer.client(), &[self.topic.clone()], self.timeout)?;
+        let now = native::topic_ids(self.consumer.client(), std::slice::from_ref(&self.topic), self.timeout)?;
         if now.first() == Some(id) {
             return Ok(());
         }

@@ -191,7 +191,7 @@ mod tests {
                 let (date, of_day) = (if hour < 24 { "2025-10-07" } else { "2025-10-08" }, hour % 24);
                 let folder = folder.path().join(format!("posts/date={date}/hour={of_day:02}"));
                 std::fs::create_dir_all(&folder).expect("made");
-                let file = crate::bench::parquet(bytes.into_iter()).expect("a file");
+                let file = crate::bench::parquet(bytes).expect("a file");
                 std::fs::write(folder.join(format!("a-{model}.parquet")), file).expect("written");
             }
         }
