@@ -255,7 +255,9 @@ fn who_watches_tells_what_becomes_complete_and_stops_when_told() {
     let folder = archive();
     let hours: Vec<PathBuf> =
         (8..24).map(|hour| folder.path().join(format!("_state/hours/2025-10-10T{hour:02}.json"))).collect();
-    hours.iter().for_each(|hour| fs::remove_file(hour).expect("removed"));
+    for hour in &hours {
+        fs::remove_file(hour).expect("removed");
+    }
     let mut child = command(folder.path(), &[&LOOK[..], &["--every", "100ms"]].concat())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -264,7 +266,9 @@ fn who_watches_tells_what_becomes_complete_and_stops_when_told() {
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     let mut next = || -> Value { serde_json::from_str(&lines.next().expect("more").expect("a line")).expect("JSON") };
     let mut told = vec![next()];
-    hours.iter().for_each(|hour| fs::write(hour, "{}").expect("written"));
+    for hour in &hours {
+        fs::write(hour, "{}").expect("written");
+    }
     told.extend((0..4).map(|_| next()));
     let mut told = windows(&told);
     told.sort();

@@ -1,4 +1,4 @@
-//! The worked questions of docs/trends.md: what they say in DuckDB and Polars is what `moodstream trends` says.
+//! The worked questions of docs/trends.md: what they say in `DuckDB` and Polars is what `moodstream trends` says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
