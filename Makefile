@@ -61,7 +61,7 @@ test: setup ## all tests; without Java and Maven all but the real-broker tests
 	@tools/test.sh
 
 .PHONY: soak
-soak: setup onnxruntime ## the long proofs against a real broker (an hour or so)
+soak: setup onnxruntime readers ## the long proofs, against a real broker and on 100 million rows (an hour or so)
 	@tools/check-prerequisites.sh --real-broker
 	@tools/fetch-kafka.sh
 	$(CARGO) test --release --locked --features fault-injection --test soak -- --nocapture

@@ -3,7 +3,7 @@
 
 /// The points of one batch, in order: `polled`, `begun`, `produced`, `acknowledged`, `offsets_sent`, `committed`; and of
 /// one segment of the archive: `archive_before_claim`, `archive_after_claim`, `archive_between_files`,
-/// `archive_before_offsets`, `archive_after_offsets`.
+/// `archive_before_offsets`, `archive_after_offsets`; and of one alert: `alert_claimed`, `alert_delivered`.
 #[inline]
 pub(crate) fn point(name: &str) {
     #[cfg(feature = "fault-injection")]

@@ -1,5 +1,6 @@
 //! moodstream labels a Kafka topic of social-media posts with the emotions they express, exactly once.
 
+mod alerts;
 mod archive;
 pub mod bench;
 mod check;

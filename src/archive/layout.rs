@@ -19,6 +19,8 @@ pub(crate) const CLAIMS: &str = "_state/claims";
 pub(crate) const HOURS: &str = "_state/hours";
 /// Tallies of hours for `trends`, which can be made again at any time.
 pub(crate) const ROLLUP: &str = "_state/rollup";
+/// Alerts that have fired, by rule.
+pub(crate) const ALERTS: &str = "_state/alerts";
 /// Hours that retention has removed.
 pub(crate) const EXPIRED: &str = "_state/expired";
 

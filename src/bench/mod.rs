@@ -35,5 +35,5 @@ pub use python::Python;
 pub use rig::Posts;
 pub use scale::{ScaleFigures, scale, scale_worker};
 #[cfg(test)]
-pub(crate) use synthetic::write as write_synthetic;
+pub(crate) use synthetic::{identify, write as write_synthetic};
 pub use trends::{TrendsFigures, trends};

@@ -16,11 +16,14 @@ use arrow::datatypes::Schema;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 
+use crate::archive::claim::{RULES_VERSION, RowRules};
 use crate::archive::columns;
 use crate::archive::encode;
 use crate::archive::footer::{About, Footer};
 use crate::archive::hour::Hour;
-use crate::archive::layout::{POSTS, model_mark};
+use crate::archive::identity::Identity;
+use crate::archive::layout::{IDENTITY, POSTS, model_mark};
+use crate::config::Exposure;
 use crate::inference::REFERENCE_LABELS;
 
 /// Rows of a row group, as the archive has them.
@@ -56,6 +59,24 @@ pub(crate) fn write(folder: &Path, rows: u64, days: u32) -> anyhow::Result<()> {
         let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
         threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow!("a thread has panicked"))?)
     })
+}
+
+/// Gives it an identity, as an archive has one; only that may keep a roll-up.
+pub(crate) fn identify(folder: &Path) -> anyhow::Result<()> {
+    let path = folder.join(IDENTITY);
+    if path.exists() {
+        return Ok(());
+    }
+    let identity = Identity {
+        format: 1,
+        id: "synthetic".to_owned(),
+        cluster_id: "none".to_owned(),
+        topic: "posts.emotions".to_owned(),
+        rules: RowRules { version: RULES_VERSION, text: Exposure::Omit, key_id: String::new() },
+        begun: BEGINNING,
+    };
+    fs::create_dir_all(path.parent().unwrap_or(folder))?;
+    fs::write(&path, serde_json::to_vec_pretty(&identity)?).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn file(folder: &Path, hour: Hour, rows: usize) -> anyhow::Result<()> {

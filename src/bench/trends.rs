@@ -1,6 +1,8 @@
-//! `moodstream trends` over a large archive, and `DuckDB` on the same question over the same files.
+//! `moodstream trends` over a large archive, from its files and from the roll-up, and `DuckDB` on the same question over
+//! the same files.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -14,7 +16,7 @@ use tokio::runtime::Handle;
 use super::machine::Machine;
 use super::memory::{forget_peak, peak};
 use super::synthetic;
-use crate::archive::layout::POSTS;
+use crate::archive::layout::{POSTS, ROLLUP};
 use crate::config::Config;
 use crate::inference::REFERENCE_LABELS;
 use crate::trends::{self, Asked, Query, Source};
@@ -40,7 +42,12 @@ pub struct TrendsFigures {
     days: usize,
     files: u64,
     threads: usize,
+    /// A full scan.
     moodstream: Took,
+    /// The same answer from the roll-up.
+    from_rollup: Took,
+    /// What `rollup` took.
+    rolling_up: Took,
     /// Posts counted by comparing scores with thresholds, `DuckDB`'s quickest way.
     duckdb_by_scores: Option<Took>,
     /// Posts counted by their labels, as moodstream does.
@@ -50,7 +57,7 @@ pub struct TrendsFigures {
 impl fmt::Display for TrendsFigures {
     #[expect(clippy::cast_precision_loss, reason = "a count of rows")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { machine, rows, days, files, threads, moodstream, .. } = self;
+        let Self { machine, rows, days, files, threads, moodstream, from_rollup, rolling_up, .. } = self;
         writeln!(f, "{machine}")?;
         write!(
             f,
@@ -69,7 +76,10 @@ impl fmt::Display for TrendsFigures {
                 write!(f, "   moodstream's speed ÷ its: {:.2}", seconds / moodstream.seconds)?;
             }
         }
-        Ok(())
+        let Took { seconds, memory } = from_rollup;
+        write!(f, "\n  {:<24}{seconds:>8.2} s{:>21}{memory:>8.0} MB", "moodstream, roll-up", "")?;
+        let Took { seconds, memory } = rolling_up;
+        write!(f, "\n  {:<24}{seconds:>8.2} s{:>21}{memory:>8.0} MB", "making the roll-up", "")
     }
 }
 
@@ -89,18 +99,21 @@ pub fn trends(
         tracing::info!(rows, days, "writing the archive");
         synthetic::write(folder, rows, days)?;
     }
+    synthetic::identify(folder)?;
     let url = folder.to_str().context("the folder's path is no text")?;
     let deadline = config.archive.put_deadline.0;
     let source = runtime.block_on(Source::open("--dir", url, &config.archive.properties, deadline))?;
-    let query = Query::new(&Asked::default(), Timestamp::now())?;
+    let query = |reads_files| Query::new(&Asked { reads_files, ..Asked::default() }, Timestamp::now());
+    let full = query(true)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (mut own, mut by_scores, mut by_labels): (Vec<Took>, Vec<Took>, Vec<Took>) =
         (Vec::new(), Vec::new(), Vec::new());
     let mut read = None;
+    let mut counted = Vec::new();
     for _ in 0..ROUNDS {
         forget_peak()?;
         let started = Instant::now();
-        let answer = trends::ask(&source, &query, runtime, &|_| ())?;
+        let answer = trends::ask(&source, &full, runtime, &|_| ())?;
         own.push(Took { seconds: started.elapsed().as_secs_f64(), memory: peak()? });
         let counts: Vec<Vec<u64>> = answer.groups[0].series.iter().map(|series| series.count.clone()).collect();
         if let Some(python) = duckdb {
@@ -113,6 +126,26 @@ pub fn trends(
             }
         }
         read = Some((answer.read, answer.periods.len()));
+        counted = counts;
+    }
+    // Made anew, whatever an earlier run has left.
+    remove(&folder.join(ROLLUP))?;
+    let written = source.into_written(trends::ROLLUP, &config.archive.properties, deadline)?;
+    forget_peak()?;
+    let started = Instant::now();
+    trends::roll_up(&written, runtime, None, |_, _| ())?;
+    let rolling_up = Took { seconds: started.elapsed().as_secs_f64(), memory: peak()? };
+    let quick = query(false)?;
+    let mut rolled: Vec<Took> = Vec::new();
+    for _ in 0..ROUNDS {
+        forget_peak()?;
+        let started = Instant::now();
+        let answer = trends::ask(&written, &quick, runtime, &|_| ())?;
+        rolled.push(Took { seconds: started.elapsed().as_secs_f64(), memory: peak()? });
+        let counts: Vec<Vec<u64>> = answer.groups[0].series.iter().map(|series| series.count.clone()).collect();
+        if counts != counted || answer.read.rows > 0 {
+            bail!("the roll-up does not give the answer of the files");
+        }
     }
     let (read, days) = read.context("it was asked")?;
     let best = |took: &[Took]| took.iter().copied().min_by(|one, other| one.seconds.total_cmp(&other.seconds));
@@ -123,9 +156,20 @@ pub fn trends(
         files: read.files,
         threads,
         moodstream: best(&own).context("it was asked")?,
+        from_rollup: best(&rolled).context("it was asked")?,
+        rolling_up,
         duckdb_by_scores: best(&by_scores),
         duckdb_by_labels: best(&by_labels),
     })
+}
+
+fn remove(folder: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} cannot be removed", folder.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What the program prints.

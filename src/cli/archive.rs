@@ -1,4 +1,4 @@
-//! Commands on archives: verify, compact, rollup, trends.
+//! Commands on archives: verify, compact, rollup, trends, alert.
 
 #![expect(clippy::doc_markdown, reason = "the comments on arguments are their help, printed as they stand")]
 
@@ -130,6 +130,43 @@ pub enum TrendsFormat {
     Csv,
     /// The same rows as a Parquet file.
     Parquet,
+}
+
+/// Options of `alert`.
+// No Debug: a webhook's URL may hold a secret.
+#[derive(Args)]
+pub struct AlertArgs {
+    /// TOML file of the rules (docs/alerts.md).
+    #[arg(long, value_name = "FILE")]
+    pub rules: PathBuf,
+    /// The archive: a folder or a URL; archive.url unless given.
+    #[arg(value_name = "PATH|URL")]
+    pub path: Option<String>,
+    /// Look at the live topic (output.topic) instead of the archive's files; the archive is for what was told, and for the
+    /// days before that z-scores need.
+    #[arg(long)]
+    pub live: bool,
+    /// With --live: posts that arrive no later than this after the end of a window are waited for; 1m unless given.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, requires = "live")]
+    pub grace: Option<Duration>,
+    /// Look once and end; so it is unless --every is given.
+    #[arg(long, conflicts_with = "every")]
+    pub once: bool,
+    /// Look again and again, so long after the last look, such as 1m, until stopped.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub every: Option<Duration>,
+    /// Where alerts go: stdout, webhook:URL, webhook:@FILE (a file that holds the URL) or topic:NAME.
+    #[arg(long, value_name = "TARGET", default_value = "stdout")]
+    pub to: String,
+    /// Windows that ended longer ago are left alone.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "2d")]
+    pub look_back: Duration,
+    /// Brokers of --live and of --to topic:NAME, host:port separated by commas (kafka.brokers).
+    #[arg(long, value_name = "HOST:PORT")]
+    pub brokers: Option<String>,
+    /// Threads that read the archive; one for each core unless given.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
 }
 
 /// Options of `archive verify`.

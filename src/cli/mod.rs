@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::alerts::{AlertError, RulesError};
 use crate::archive::{ArchiveError, CompactError, StoreError};
 use crate::config::{self, Config, ConfigErrors};
 use crate::evaluation::DataError;
@@ -23,7 +24,9 @@ use crate::files::Refused;
 use crate::shadow::NoShadow;
 use crate::trends::TrendsError;
 
-pub use archive::{ArchiveCommand, ArchiveVerifyArgs, CompactArgs, Period, RollupArgs, TrendsArgs, TrendsFormat};
+pub use archive::{
+    AlertArgs, ArchiveCommand, ArchiveVerifyArgs, CompactArgs, Period, RollupArgs, TrendsArgs, TrendsFormat,
+};
 pub use bench::{
     BenchArchiveArgs, BenchArgs, BenchCommand, BenchCommon, BenchLabelArgs, BenchLaneArgs, BenchLatencyArgs,
     BenchMemoryArgs, BenchPipelineArgs, BenchScaleArgs, BenchScaleWorkerArgs, BenchTrendsArgs, Opponent, Reader,
@@ -38,6 +41,7 @@ First steps:
   moodstream run --topic posts         label the topic posts into posts.emotions
   moodstream label posts.jsonl         label a file, no Kafka needed
   moodstream trends                    see how emotions move, from the archive
+  moodstream alert --rules rules.toml  be told when one leaves its bounds
 
 Settings come from built-in defaults, then the file given by --config, then environment variables
 (MOODSTREAM__KAFKA__BROKERS is kafka.brokers), then flags; later ones win.
@@ -69,7 +73,8 @@ pub struct Settings {
 }
 
 /// What to do.
-#[derive(Debug, Subcommand)]
+// No Debug: see `AlertArgs`.
+#[derive(Subcommand)]
 pub enum Command {
     /// Label a topic until stopped, and archive the labelled posts.
     ///
@@ -168,6 +173,19 @@ pub enum Command {
         "Exit codes: 0 done, 1 no answer, 2 wrong use or configuration, or the worker runs no shadow model."
     ))]
     Shadow(ShadowArgs),
+    /// Tell of windows in which rules about emotions hold, each once, from the archive or the live topic.
+    ///
+    /// A rule is an emotion with a bound for its share, its mean score or its z-score, a window of hours, and filters.
+    /// A topic that alerts go to gets each exactly once, whatever crashes: it remembers by itself. For a webhook or
+    /// standard output, what was told is remembered in the archive, so several alerters tell of an event once together;
+    /// after a crash in mid-delivery it may come again, with the same id.
+    #[command(after_help = concat!(
+        "Example:\n  moodstream alert --rules rules.toml s3://bucket/moods\n",
+        "  moodstream alert --rules rules.toml --every 1m --to webhook:https://host/path\n",
+        "  moodstream alert --rules rules.toml --live --every 10s --to topic:moods.alerts --brokers kafka:9092\n\n",
+        "Exit codes: 0 done, alerts or not, 1 failed at work or an alert was not delivered, 2 wrong use, configuration or rules."
+    ))]
+    Alert(AlertArgs),
     /// Measure on a real broker: the whole pipeline against the model alone, or a part.
     ///
     /// Without a subcommand: baseline, pipeline, baseline, in one run. The baseline is ONNX Runtime alone on the
@@ -318,6 +336,8 @@ pub enum SchemaOf {
     RejectedLine,
     /// The answer of `/status.json`.
     Status,
+    /// An alert of `alert`.
+    Alert,
     /// The columns of the archive's Parquet files, and what their footers say.
     Archive,
     /// The figures of `model evaluate --format json`.
@@ -362,7 +382,9 @@ impl Cli {
                 ("kafka.brokers", args.brokers.clone()),
                 ("kafka.group", args.group.clone()),
             ],
-            Command::Produce(ProduceArgs { brokers, .. }) => vec![("kafka.brokers", brokers.clone())],
+            Command::Alert(AlertArgs { brokers, .. }) | Command::Produce(ProduceArgs { brokers, .. }) => {
+                vec![("kafka.brokers", brokers.clone())]
+            }
             Command::Bench(bench) => bench.settings(),
             Command::Demo(DemoArgs { model, .. })
             | Command::Label(LabelArgs { model, .. })
@@ -403,7 +425,9 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let file = error.is::<Refused>() || error.is::<DataError>();
     let no_shadow = error.is::<NoShadow>();
     let question = error.downcast_ref::<TrendsError>().is_some_and(TrendsError::is_wrong_use);
-    let wrong = store || file || question || no_shadow || error.is::<ConfigErrors>() || is_wrong_archive(error);
+    let alert = error.is::<RulesError>() || error.downcast_ref::<AlertError>().is_some_and(AlertError::is_wrong_use);
+    let wrong =
+        store || file || question || alert || no_shadow || error.is::<ConfigErrors>() || is_wrong_archive(error);
     ExitCode::from(if wrong { 2 } else { 1 })
 }
 
@@ -483,6 +507,7 @@ mod tests {
             "bench memory posts.jsonl --model m",
             "bench label posts.jsonl --model m",
             "label a.jsonl - --out o.gz --overwrite --model m",
+            "alert --rules r.toml --every 1m --to topic:t --brokers b:1",
         ] {
             let flags = flags(&format!("moodstream {line}"));
             assert_eq!(flags.len(), 1, "{line}");

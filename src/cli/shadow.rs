@@ -1,7 +1,5 @@
 //! `moodstream shadow`.
 
-#![expect(clippy::doc_markdown, reason = "the comments on arguments are their help, printed as they stand")]
-
 use clap::Args;
 
 use super::ReportFormat;

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use tokio::runtime;
+use tokio::runtime::{self, Runtime};
 
-use super::progress;
+use super::{place, progress};
+use crate::archive::layout::POSTS;
 use crate::archive::{Compactor, Store};
 use crate::cli::CompactArgs;
 use crate::config::{Config, Properties};
 use crate::telemetry::logging;
+use crate::trends::{self, RolledUp, Source, TrendsError};
 
 /// What is logged unless `log.level` is set.
 const WARNINGS: &str = "warn";
@@ -32,6 +34,7 @@ pub(super) fn run(args: &CompactArgs, config: &Config) -> anyhow::Result<ExitCod
     let none = Properties::default();
     let properties = if args.to.contains("://") { &archive.properties } else { &none };
     let to = Store::open(&args.to, properties, deadline)?;
+    let compacted = to.clone();
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -58,11 +61,25 @@ pub(super) fn run(args: &CompactArgs, config: &Config) -> anyhow::Result<ExitCod
         bar.finish_and_clear();
     }
     let done = done?;
+    let rolled = roll_up(&args.to, config, &compacted, &runtime)
+        .context("the hours are compacted, but their roll-up cannot be written; moodstream rollup tries again")?;
     let text = format!(
-        "{} files of {} hours became {} with {} rows; the originals of {} hours were removed\n",
-        done.inputs, done.hours, done.outputs, done.rows, done.removed
+        "{} files of {} hours became {} with {} rows; the originals of {} hours were removed\n\
+         the roll-up has counted {} rows of {} days\n",
+        done.inputs, done.hours, done.outputs, done.rows, done.removed, rolled.rows, rolled.days
     );
     // A standard output that is gone hides nothing that matters.
     let _ = io::stdout().write_all(text.as_bytes());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Brings the roll-up beside the large files up to date; a run that died may have left it behind, so always.
+fn roll_up(url: &str, config: &Config, compacted: &Store, runtime: &Runtime) -> Result<RolledUp, TrendsError> {
+    if runtime.block_on(compacted.folders(POSTS))?.is_empty() {
+        return Ok(RolledUp::default());
+    }
+    let archive = &config.archive;
+    let source = runtime.block_on(Source::open("--to", url, &archive.properties, archive.put_deadline.0))?;
+    let source = place::writable(source, trends::ROLLUP, config)?;
+    trends::roll_up(&source, runtime.handle(), None, |_, _| ())
 }

@@ -1,5 +1,6 @@
 //! What each command does. A module per command; errors carry their context up to `main`.
 
+mod alert;
 mod archive;
 mod bench;
 mod check;
@@ -8,6 +9,7 @@ mod demo;
 mod evaluate;
 mod label;
 mod model;
+mod place;
 mod produce;
 mod progress;
 mod rollup;
@@ -29,6 +31,7 @@ use crate::kafka;
 /// Whatever kept the command from being done; [`crate::cli::exit_code`] turns it into an exit code.
 pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
+        Command::Alert(args) => alert::run(args, &cli.load_config()?),
         Command::Archive(ArchiveCommand::Verify(args)) => archive::verify(args, for_a_cluster(cli)?),
         Command::Bench(command) => bench::run(command, &cli.settings, for_a_cluster(cli)?),
         Command::Compact(args) => compact::run(args, &cli.load_config()?),

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tokio::runtime;
 
-use super::progress;
+use super::{place, progress};
 use crate::cli::RollupArgs;
 use crate::config::Config;
 use crate::telemetry::logging;
-use crate::trends::{self, RolledUp, Source};
+use crate::trends::{self, RolledUp};
 
 /// What is logged unless `log.level` is set.
 const WARNINGS: &str = "warn";
@@ -26,14 +26,8 @@ pub(super) fn run(args: &RollupArgs, config: &Config) -> anyhow::Result<ExitCode
         .enable_all()
         .build()
         .context("no service threads can be started")?;
-    let archive = &config.archive;
-    let (named, url) = match &args.path {
-        Some(path) => ("PATH", path),
-        None => ("archive.url", &archive.url),
-    };
-    let (properties, deadline) = (&archive.properties, archive.put_deadline.0);
-    let source =
-        runtime.block_on(Source::open(named, url, properties, deadline))?.into_written(properties, deadline)?;
+    let source = place::open(args.path.as_deref(), config, &runtime)?;
+    let source = place::writable(source, trends::ROLLUP, config)?;
     let bar = progress::bar(None);
     let done = trends::roll_up(&source, runtime.handle(), args.threads.map(usize::from), |date, done| {
         if let Some(bar) = &bar {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::SchemaOf;
 use crate::telemetry::status;
-use crate::{archive, config, evaluation, files, labelled, trends};
+use crate::{alerts, archive, config, evaluation, files, labelled, trends};
 
 /// Prints the schema.
 ///
@@ -16,6 +16,7 @@ pub(super) fn run(of: SchemaOf) -> anyhow::Result<ExitCode> {
         SchemaOf::Config => config::schema::config_text(),
         SchemaOf::LabelledPost => labelled::schema_text(),
         SchemaOf::RejectedLine => files::reject_schema_text(),
+        SchemaOf::Alert => alerts::schema_text(),
         SchemaOf::Archive => archive::columns::description_text(),
         SchemaOf::Evaluation => evaluation::schema_text(),
         SchemaOf::Status => status::schema_text(),

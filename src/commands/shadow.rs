@@ -11,9 +11,13 @@ use crate::shadow::{ask, table};
 /// Asks the worker and prints.
 pub(super) fn run(args: &ShadowArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let (live, report) = ask(&config.admin.listen)?;
-    match args.format {
-        ReportFormat::Text => print!("{}", table(&live, &report)),
-        ReportFormat::Json => println!("{}", serde_json::to_string(&report).context("no JSON")?),
+    let text = match args.format {
+        ReportFormat::Text => table(&live, &report),
+        ReportFormat::Json => serde_json::to_string(&report).context("no JSON")? + "\n",
+    };
+    #[expect(clippy::print_stdout, reason = "the figures are what was asked for")]
+    {
+        print!("{text}");
     }
     Ok(ExitCode::SUCCESS)
 }

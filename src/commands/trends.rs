@@ -9,11 +9,11 @@ use indicatif::HumanCount;
 use jiff::Timestamp;
 use tokio::runtime;
 
-use super::progress;
+use super::{place, progress};
 use crate::cli::{Period, TrendsArgs, TrendsFormat};
 use crate::config::Config;
 use crate::telemetry::logging;
-use crate::trends::{self, Asked, By, Format, Look, Picture, Progress, Query, Source, TrendsError};
+use crate::trends::{self, Asked, By, Format, Look, Picture, Progress, Query, TrendsError};
 
 /// What is logged unless `log.level` is set.
 const WARNINGS: &str = "warn";
@@ -44,12 +44,7 @@ pub(super) fn run(args: &TrendsArgs, config: &Config) -> anyhow::Result<ExitCode
         .enable_all()
         .build()
         .context("no service threads can be started")?;
-    let archive = &config.archive;
-    let (named, url) = match &args.path {
-        Some(path) => ("PATH", path),
-        None => ("archive.url", &archive.url),
-    };
-    let source = runtime.block_on(Source::open(named, url, &archive.properties, archive.put_deadline.0))?;
+    let source = place::open(args.path.as_deref(), config, &runtime)?;
     let bar = progress::bar(Some(0));
     if let Some(bar) = &bar {
         // Nothing is drawn before it is worth it.

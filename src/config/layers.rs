@@ -247,7 +247,7 @@ fn put(tree: &mut Value, path: &[String], value: Value) {
 }
 
 /// Reads TOML. The error tells the place and the reason without the line, which could hold a secret.
-fn parse(text: &str) -> Result<Value, String> {
+pub(crate) fn parse(text: &str) -> Result<Value, String> {
     let table = FileFormat::Toml.parse(None, text).map_err(|error| {
         let report = error.to_string();
         let lines = report.lines().filter(|line| !line.contains('|'));

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use archive::Archive;
 pub use layers::environment;
+pub(crate) use layers::parse as parse_toml;
 pub(crate) use librdkafka::words as librdkafka_words;
 pub use mapping::{Condition, Not, OneOrMore, Preset};
 pub use oauth::OAuth;

@@ -194,7 +194,11 @@ impl Checks {
 
     fn shadow(&mut self, config: &Config) {
         let share = config.shadow.share;
-        self.require(share > 0.0 && share <= 1.0, "shadow.share", "must be above 0 and at most 1; without shadow.path there is no shadow");
+        self.require(
+            share > 0.0 && share <= 1.0,
+            "shadow.share",
+            "must be above 0 and at most 1; without shadow.path there is no shadow",
+        );
     }
 
     fn archive(&mut self, config: &Config) {

@@ -46,6 +46,16 @@ impl BrokerError {
         Self { code: Some(code), message: code.to_string(), fatal: false, retriable: false, requires_abort: false }
     }
 
+    /// The position is not in the topic any more.
+    pub(super) fn out_of_range(message: &str) -> Self {
+        Self { code: Some(RDKafkaErrorCode::OffsetOutOfRange), ..Self::local(message) }
+    }
+
+    /// The same, as the client says it.
+    pub(crate) fn is_out_of_range(&self) -> bool {
+        matches!(self.code, Some(RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::AutoOffsetReset))
+    }
+
     pub(super) fn remedy(&self) -> Remedy {
         if self.fatal {
             Remedy::Recreate

@@ -23,11 +23,13 @@ mod membership;
 mod native;
 mod note;
 mod oauth;
+mod once;
 mod output_reader;
 mod permissions;
 mod positions;
 mod publisher;
 mod resume;
+mod tail;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,12 +50,14 @@ pub(crate) use inspect::{Member, Permissions};
 pub(crate) use native::set_embedded_join_delay;
 pub(crate) use note::Note;
 pub use oauth::TokenError;
+pub(crate) use once::{NotPut, OnceTopic};
 pub(crate) use output_reader::{Hint, OutputReader, OutputTopic, Polled};
 pub(crate) use permissions::grant;
 pub(crate) use positions::Names;
 pub use positions::{Cause, Lost, Partition};
 pub(crate) use publisher::{Broken, Outgoing, Publisher};
 pub(crate) use resume::Resumed;
+pub(crate) use tail::Tail;
 
 /// One lane's consumer and producer, and what it knows of the cluster.
 pub(crate) struct Clients {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::Producer;
 use rdkafka::{Message, Offset, TopicPartitionList};
@@ -21,6 +21,7 @@ use super::failure::BrokerError;
 use super::inputs::Inputs;
 use super::lag::Lag;
 use super::positions::Partition;
+use super::tail::{Tail, offset_at};
 use super::{client, native};
 use crate::config::{Config, GroupProtocol};
 use crate::telemetry::Metrics;
@@ -171,6 +172,11 @@ impl OutputTopic {
         Err(BrokerError::local("the claimed records could not be read again in time"))
     }
 
+    /// Its committed records from an instant on, in milliseconds since 1970, for who belongs to no group.
+    pub(crate) fn tail(&self, since: i64) -> Result<Tail, BrokerError> {
+        Tail::open(&self.config, &self.access, &self.topic, Some(since))
+    }
+
     /// What a partition holds, whoever it is assigned to.
     pub(crate) fn held(&self, partition: i32) -> Result<Held, BrokerError> {
         let client = self.access.enquirer()?;
@@ -202,6 +208,15 @@ impl OutputTopic {
 
     /// Whether the labelling group has labelled every record of its inputs.
     pub(crate) fn inputs_are_labelled(&self) -> Result<bool, BrokerError> {
+        self.inputs_are_labelled_to(None)
+    }
+
+    /// Whether it has labelled every one that arrived before a moment, in milliseconds since 1970.
+    pub(crate) fn inputs_are_labelled_before(&self, moment: i64) -> Result<bool, BrokerError> {
+        self.inputs_are_labelled_to(Some(moment))
+    }
+
+    fn inputs_are_labelled_to(&self, moment: Option<i64>) -> Result<bool, BrokerError> {
         let timeout = self.config.kafka.request_deadline.0;
         let consumer = self.loner(&self.config.kafka.group)?;
         let inputs = Inputs::new(&self.config).now(consumer.client(), timeout)?;
@@ -217,7 +232,13 @@ impl OutputTopic {
                 Offset::Offset(offset) => offset.max(low),
                 _ => low,
             };
-            if committed < stable && holds_a_record(&consumer, topic, partition, committed)? {
+            let arrived_later = match moment {
+                Some(moment) => offset_at(&consumer, topic, partition, moment, timeout)?,
+                None => None,
+            };
+            let end = arrived_later.unwrap_or(stable);
+            if committed < end && first_record(&consumer, topic, partition, committed)?.is_some_and(|first| first < end)
+            {
                 return Ok(false);
             }
         }
@@ -234,19 +255,25 @@ fn as_name(id: &str) -> String {
     id.replace('/', "_").replace('+', "-")
 }
 
-/// Whether there is a record at this offset or behind it: behind the last one there may be markers only.
-fn holds_a_record(consumer: &BaseConsumer<Link>, topic: &str, partition: i32, from: i64) -> Result<bool, BrokerError> {
+/// The first record at this offset or behind it; none where there are markers only. At the offset itself if nothing is
+/// given in time.
+fn first_record(
+    consumer: &BaseConsumer<Link>,
+    topic: &str,
+    partition: i32,
+    from: i64,
+) -> Result<Option<i64>, BrokerError> {
     assign(consumer, topic, partition, from)?;
     let give_up = Instant::now() + Duration::from_secs(10);
     while Instant::now() < give_up {
         match consumer.poll(LOOK) {
-            Some(Ok(_)) => return Ok(true),
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(false),
+            Some(Ok(record)) => return Ok(Some(record.offset())),
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
             Some(Err(error)) => return Err(error.into()),
             None => {}
         }
     }
-    Ok(true)
+    Ok(Some(from))
 }
 
 fn hints<C: ConsumerContext>(
@@ -361,13 +388,6 @@ impl OutputReader {
 
     fn partition(&self, number: i32) -> Partition {
         Partition { topic: self.topic.clone(), number }
-    }
-}
-
-impl BrokerError {
-    /// The position is not in the topic any more.
-    pub(crate) fn is_out_of_range(&self) -> bool {
-        matches!(self.code, Some(RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::AutoOffsetReset))
     }
 }
 

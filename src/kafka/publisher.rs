@@ -266,6 +266,15 @@ impl Publisher {
             });
         }
         fault::point("offsets_sent");
+        self.complete()
+    }
+
+    /// Commits the batch, which covers no offsets.
+    pub(crate) fn commit_alone(&mut self) -> Result<(), Broken> {
+        self.complete()
+    }
+
+    fn complete(&mut self) -> Result<(), Broken> {
         let committed = retry(self.deadline, |left| self.producer.commit_transaction(left).map_err(BrokerError::from));
         match committed {
             Ok(()) => {

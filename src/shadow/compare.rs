@@ -79,7 +79,8 @@ mod tests {
     #[test]
     fn labels_are_found_by_name_and_given_at_each_models_own_threshold() {
         let metrics = Metrics::new();
-        let (live, second) = (model(&["joy", "fear", "trust"], &[0.5, 0.5, 0.5]), model(&["anger", "fear", "joy"], &[0.5, 0.3, 0.5]));
+        let (live, second) =
+            (model(&["joy", "fear", "trust"], &[0.5, 0.5, 0.5]), model(&["anger", "fear", "joy"], &[0.5, 0.3, 0.5]));
         let comparison = Comparison::new(&live, &second, &metrics.shadow).expect("joy and fear");
         comparison.count(&[0.9, 0.4, 0.9], &[0.9, 0.4, 0.75]);
         comparison.count(&[0.5, 0.1, 0.0], &[0.0, 0.2, 0.5]);

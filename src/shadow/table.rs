@@ -40,9 +40,10 @@ pub(crate) struct Live {
 pub(crate) fn ask(admin: &str) -> anyhow::Result<(Live, ShadowReport)> {
     let agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).proxy(None).build().new_agent();
     let url = format!("http://{admin}/status.json");
-    let mut answer = agent.get(&url).call().with_context(|| {
-        format!("no answer from {url}; name the worker's admin.listen with --admin host:port")
-    })?;
+    let mut answer = agent
+        .get(&url)
+        .call()
+        .with_context(|| format!("no answer from {url}; name the worker's admin.listen with --admin host:port"))?;
     let text = answer.body_mut().read_to_string().with_context(|| format!("{url} ended in the middle"))?;
     let answer: Answer = serde_json::from_str(&text).with_context(|| format!("{url} is not the status of a worker"))?;
     match (answer.model, answer.shadow) {

@@ -18,6 +18,7 @@ mod error;
 mod examples;
 mod file;
 mod group;
+mod live;
 mod names;
 mod output;
 mod query;
@@ -30,18 +31,23 @@ mod standouts;
 mod statistics;
 mod table;
 mod tally;
+mod windows;
 
 use std::time::Instant;
 
 pub(crate) use answer::{Answer, schema_text};
 pub(crate) use calendar::By;
 pub(crate) use error::TrendsError;
+pub(crate) use live::Counter;
 pub(crate) use output::{Format, Picture, draw, render, write_out, write_to};
-pub(crate) use query::{Asked, Query};
-pub(crate) use rollup::{RolledUp, roll_up};
+pub(crate) use query::{Asked, Query, nearest};
+pub(crate) use rollup::{KEPT as ROLLUP, RolledUp, roll_up};
 pub(crate) use scan::Progress;
 pub(crate) use source::Source;
+pub(crate) use standouts::{OTHER_DAYS, POSTS as LEAST_POSTS};
+pub(crate) use statistics::{Outlier, outlier};
 pub(crate) use table::Look;
+pub(crate) use windows::{Figures, Watch, Watched, WindowSeries, check_columns, watch};
 
 use names::Names;
 use range::Range;

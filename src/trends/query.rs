@@ -287,7 +287,7 @@ fn instant(flag: &str, text: &str, calendar: &Calendar, now: Timestamp) -> Resul
 }
 
 /// `, nearest is "…"`, if something is near.
-fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> String {
     let typed = typed.to_lowercase();
     let best = known
         .map(|known| (strsim::jaro_winkler(&typed, &known.to_lowercase()), known))

@@ -34,6 +34,8 @@ use crate::archive::hour::Hour;
 use crate::archive::layout::ROLLUP;
 use crate::archive::store::Created;
 
+/// What it is, to who wants it where nothing is kept.
+pub(crate) const KEPT: &str = "a roll-up";
 /// Version of the files.
 const FORMAT: u32 = 1;
 /// The footer's key.
@@ -133,7 +135,7 @@ pub(crate) fn roll_up(
     threads: Option<usize>,
     mut progress: impl FnMut(&str, &RolledUp),
 ) -> Result<RolledUp, TrendsError> {
-    source.keeps_rollup()?;
+    source.keeps(KEPT)?;
     let asked =
         Asked { group_by: ["platform", "lang", "model"].map(str::to_owned).to_vec(), threads, ..Asked::default() };
     let query = Query::new(&asked, jiff::Timestamp::now())?;

@@ -49,7 +49,7 @@ pub(super) struct DataFile {
 }
 
 /// What there is of the time asked about.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     /// In the order of their paths.
     pub(super) files: Vec<DataFile>,
@@ -119,8 +119,13 @@ impl Source {
     }
 
     /// As it was named; holds no secret, which a URL here must not.
-    pub(super) fn shown(&self) -> &str {
+    pub(crate) fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// Whether hours are declared complete there.
+    pub(crate) fn declares(&self) -> bool {
+        self.declares
     }
 
     /// Whether a roll-up may lie beside the posts.
@@ -129,27 +134,37 @@ impl Source {
     }
 
     /// # Errors
-    /// When nothing may be kept beside the posts.
-    pub(super) fn keeps_rollup(&self) -> Result<(), TrendsError> {
+    /// When nothing may be kept beside the posts; `what` would have been.
+    pub(super) fn keeps(&self, what: &str) -> Result<(), TrendsError> {
         if self.has_state {
             return Ok(());
         }
         Err(TrendsError::Refused(format!(
-            "{} is neither an archive nor a tree of compact, and only those keep a roll-up beside their posts",
+            "{} is neither an archive nor a tree of compact, and only those keep {what} beside their posts",
             self.shown
         )))
     }
 
-    /// The same, but to be written to: a folder's files are written as the archive's are.
+    /// The same, but to be written to: a folder's files are written as the archive's are. `what` is kept there.
     ///
     /// # Errors
     /// When the store cannot be opened for that.
-    pub(crate) fn into_written(mut self, properties: &Properties, deadline: Duration) -> Result<Self, TrendsError> {
-        self.keeps_rollup()?;
+    pub(crate) fn into_written(
+        mut self,
+        what: &str,
+        properties: &Properties,
+        deadline: Duration,
+    ) -> Result<Self, TrendsError> {
+        self.keeps(what)?;
         let none = Properties::default();
         let properties = if self.is_bucket { properties } else { &none };
         self.store = Store::open(&self.url, properties, deadline)?;
         Ok(self)
+    }
+
+    /// Where its files are.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// How many threads read it.

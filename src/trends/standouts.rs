@@ -12,9 +12,9 @@ use super::tally::Cell;
 /// An hour stands out from here on (Iglewicz and Hoaglin 1993).
 const FAR: f64 = 3.5;
 /// Other days that must have had the same hour.
-pub(super) const OTHER_DAYS: usize = 5;
+pub(crate) const OTHER_DAYS: usize = 5;
 /// Labelled posts that an hour must have to count, on any day.
-pub(super) const POSTS: u64 = 30;
+pub(crate) const POSTS: u64 = 30;
 
 /// The hours of one group that stand out.
 pub(super) fn find(query: &Query, key: &GroupKey, hours: &HashMap<i64, Cell>, shown: &[Shown]) -> Vec<Standout> {

@@ -9,7 +9,7 @@ const MAD_TO_SIGMA: f64 = 1.482_602_218_505_602;
 ///
 /// `(p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n)`: unlike the textbook one it never leaves 0 to 1, and a count of
 /// zero has an interval too.
-pub(super) fn wilson(count: u64, of: u64) -> Option<(f64, f64)> {
+pub(crate) fn wilson(count: u64, of: u64) -> Option<(f64, f64)> {
     if of == 0 {
         return None;
     }
@@ -25,7 +25,7 @@ pub(super) fn wilson(count: u64, of: u64) -> Option<(f64, f64)> {
 }
 
 /// `count` of `of`; none of nothing.
-pub(super) fn share(count: u64, of: u64) -> Option<f64> {
+pub(crate) fn share(count: u64, of: u64) -> Option<f64> {
     (of > 0).then(|| float(count) / float(of))
 }
 
@@ -48,11 +48,11 @@ pub(super) fn median(values: &mut [f64]) -> Option<f64> {
 
 /// How far a share stands out from those of other days, and what is usual.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Outlier {
+pub(crate) struct Outlier {
     /// Their median.
-    pub(super) usual: f64,
+    pub(crate) usual: f64,
     /// Deviations from it.
-    pub(super) z: f64,
+    pub(crate) z: f64,
 }
 
 /// The robust z-score of a share, `count` of `of`, among shares of other days:
@@ -61,7 +61,7 @@ pub(super) struct Outlier {
 /// MAD is the median absolute deviation of the other days. The second term is the standard error that `n` posts
 /// have by chance alone, with `p = (n · median + 2) / (n + 4)` as of Agresti and Coull, so that days that happen to
 /// agree, or never had the emotion, do not make an outlier of every post.
-pub(super) fn outlier(count: u64, of: u64, others: &mut [f64]) -> Option<Outlier> {
+pub(crate) fn outlier(count: u64, of: u64, others: &mut [f64]) -> Option<Outlier> {
     let own = share(count, of)?;
     let usual = median(others)?;
     let mut deviations: Vec<f64> = others.iter().map(|other| (other - usual).abs()).collect();

@@ -84,8 +84,17 @@ fn latency_is_measured_post_by_post_and_memory_over_a_backlog() {
 
 #[test]
 fn workers_with_an_accelerator_each_are_measured_by_their_number() {
-    let (table, figures) =
-        bench(&["scale", "--workers", "1,2", "--wait-per-post", "4ms", "--seconds", "3", "--set", "batch.target=250ms"]);
+    let (table, figures) = bench(&[
+        "scale",
+        "--workers",
+        "1,2",
+        "--wait-per-post",
+        "4ms",
+        "--seconds",
+        "3",
+        "--set",
+        "batch.target=250ms",
+    ]);
     for (round, workers) in [(0, 1.0), (1, 2.0)] {
         let number = |field: &str| number(&figures, &format!("/rounds/{round}/{field}"));
         assert!((number("workers") - workers).abs() < 1e-9, "{figures:#}");

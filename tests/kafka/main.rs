@@ -9,6 +9,7 @@
 
 mod support;
 
+mod alerts;
 mod archive;
 mod bad_records;
 mod bench;

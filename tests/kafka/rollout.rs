@@ -16,7 +16,7 @@ use crate::support::topic::Isolation;
 use crate::support::worker::{Launch, Worker};
 use crate::support::{eventually, posts, unique};
 
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// The project's model under another name, which gives joy only from a higher score on.
 fn candidate() -> (TempDir, PathBuf) {
@@ -60,7 +60,8 @@ fn a_shadow_model_says_where_it_differs_and_nothing_of_it_is_published() {
     stage.wait_until_done(DEADLINE);
 
     let mut page = |path| worker.page(path).expect("the admin server answers").1;
-    let labelled = || serde_json::from_str::<Value>(&page("/status.json")).expect("JSON")["totals"]["labelled"].as_u64();
+    let labelled =
+        || serde_json::from_str::<Value>(&page("/status.json")).expect("JSON")["totals"]["labelled"].as_u64();
     let labelled = eventually(DEADLINE, "posts are labelled", labelled);
     let shadow = eventually(DEADLINE, "every labelled post is compared or passed over", || {
         let status: Value = serde_json::from_str(&page("/status.json")).expect("JSON");

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::alone;
 use super::support::broker::Broker;
+use super::support::eventually;
 use super::support::posts::{self, Input};
 use super::support::stage::{Layout, Stage};
 use super::support::worker::{Launch, Worker};
-use super::support::eventually;
 use super::watcher::Watcher;
 
 const DEADLINE: Duration = Duration::from_mins(3);
@@ -45,7 +45,11 @@ fn workers_that_join_and_leave_every_ten_seconds_lose_and_double_nothing() {
         for change in 0..CHANGES {
             let next = Instant::now() + EVERY;
             // Between two and six of them, the one that leaves being the one that has been there for the longest.
-            if change % 4 < 2 { workers.push(launch(&format!("more-{change}")).start()) } else { workers.remove(0).stop() }
+            if change % 4 < 2 {
+                workers.push(launch(&format!("more-{change}")).start());
+            } else {
+                workers.remove(0).stop();
+            }
             thread::sleep(next.saturating_duration_since(Instant::now()));
         }
         stop.store(true, Ordering::Relaxed);
@@ -78,7 +82,9 @@ fn a_hundred_sigterms_at_random_moments_lose_and_double_nothing() {
         labelled_in += usize::from(stage.done() > before);
     }
     let done = stage.done().unwrap_or_default();
-    println!("{ROUNDS} SIGTERMs, {labelled_in} of them in the midst of labelling: exit 0 each, the slowest after {slowest:.1?}; {done} posts done");
+    println!(
+        "{ROUNDS} SIGTERMs, {labelled_in} of them in the midst of labelling: exit 0 each, the slowest after {slowest:.1?}; {done} posts done"
+    );
     assert!(labelled_in > ROUNDS / 4, "too few of them hit a worker that labels: {labelled_in}");
     let verdict = stage.finish([launch.hash_classifier(Duration::ZERO).start()], DEADLINE);
     println!("  then to the end: {verdict}");

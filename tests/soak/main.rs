@@ -7,9 +7,12 @@ mod support;
 mod fleet;
 mod watcher;
 
+use std::fs;
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use support::broker::Broker;
 use support::chaos::kill_in_turn;
 use support::eventually;
@@ -104,4 +107,36 @@ fn faults_at_every_step_of_a_transaction_lose_and_double_nothing() {
     let raw = stage.verdict_at(Isolation::Uncommitted);
     println!("{faults} faults in {:.0?}: {verdict}", start.elapsed());
     println!("  a reader who ignores transactions sees {} posts twice", raw.duplicated.len());
+}
+
+/// No broker is needed. `MOODSTREAM_SOAK_ROWS` makes it smaller, the bounds with it not.
+#[test]
+fn trends_of_a_hundred_million_posts_take_seconds_and_little_memory() {
+    const ROWS: &str = "100000000";
+    let _alone = alone();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let rows = std::env::var("MOODSTREAM_SOAK_ROWS").unwrap_or_else(|_| ROWS.to_owned());
+    let (archive, figures) = (folder.path().join("archive"), folder.path().join("figures.json"));
+    let output = Command::new(env!("CARGO_BIN_EXE_moodstream"))
+        .args(["bench", "trends", "--days", "90", "--against", "duckdb", "--rows", &rows])
+        .arg("--dir")
+        .arg(&archive)
+        .arg("--json")
+        .arg(&figures)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("the program starts");
+    println!("{}", String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let figures: Value = serde_json::from_slice(&fs::read(figures).expect("written")).expect("JSON");
+    assert_eq!(figures["rows"].to_string(), rows);
+    let figure = |of: &str, what: &str| figures[of][what].as_f64().expect("a figure");
+    for (of, bound) in [("moodstream", 20.0), ("from_rollup", 2.0)] {
+        assert!(figure(of, "seconds") <= bound, "{of}: {} s is more than {bound} s", figure(of, "seconds"));
+        assert!(figure(of, "memory") <= 1000.0, "{of}: {} MB is more than a gigabyte", figure(of, "memory"));
+    }
+    assert!(figure("rolling_up", "memory") <= 1000.0, "{} MB is more than a gigabyte", figure("rolling_up", "memory"));
+    let quickest = figure("duckdb_by_scores", "seconds").min(figure("duckdb_by_labels", "seconds"));
+    let ratio = quickest / figure("moodstream", "seconds");
+    assert!(ratio >= 0.7, "{ratio:.2} of the speed of DuckDB");
 }

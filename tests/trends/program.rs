@@ -13,7 +13,7 @@ pub(crate) struct Ran {
 }
 
 /// `moodstream` in this folder, without this shell's settings.
-pub(crate) fn moodstream(folder: &Path, arguments: &[&str]) -> Ran {
+pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moodstream"));
     command.args(arguments).current_dir(folder).env_remove("NO_COLOR");
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MOODSTREAM")) {
@@ -21,7 +21,17 @@ pub(crate) fn moodstream(folder: &Path, arguments: &[&str]) -> Ran {
     }
     command.env("MOODSTREAM_TEST_CLASSIFIER", "hash");
     command.env("MOODSTREAM__MODEL__PATH", Path::new(env!("CARGO_MANIFEST_DIR")).join("models/starter"));
-    let output = command.output().expect("the program starts");
+    command
+}
+
+/// How it ended.
+pub(crate) fn moodstream(folder: &Path, arguments: &[&str]) -> Ran {
+    moodstream_with(folder, arguments, &[])
+}
+
+/// The same with these variables.
+pub(crate) fn moodstream_with(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
+    let output = command(folder, arguments).envs(variables.iter().copied()).output().expect("the program starts");
     Ran {
         code: output.status.code(),
         stdout: output.stdout,

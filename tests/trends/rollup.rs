@@ -132,11 +132,16 @@ fn compacted_hours_have_a_roll_up_of_their_own_and_trees_of_label_none() {
     archive(&root);
     moodstream(folder.path(), &["compact", "--archive", "archive", "--to", "large"]).expect(0, &[]);
     let of = |place: &str| ask(folder.path(), &[place, "--group-by", "model,platform"]);
-    let scanned = of("large");
-    moodstream(folder.path(), &["rollup", "large"]).expect(0, &[]);
+    let scanned = ask(folder.path(), &["large", "--group-by", "model,platform", "--full-scan"]);
     let rolled = of("large");
     assert_eq!((rolled["groups"].clone(), &rolled["read"]["rows"]), (scanned["groups"].clone(), &0.into()));
     assert_eq!(rolled["groups"], of("archive")["groups"]);
+    let ran = moodstream(folder.path(), &["rollup", "large"]);
+    assert!(ran.text().contains("for 0 days"), "compact has written all of it: {}", ran.text());
+    // One that died after compacting and before the roll-up.
+    fs::remove_dir_all(folder.path().join("large/_state/rollup")).expect("removed");
+    moodstream(folder.path(), &["compact", "--archive", "archive", "--to", "large"]).expect(0, &[]);
+    assert_eq!(of("large")["read"]["rows"], 0);
     fs::rename(root.join("posts"), folder.path().join("posts")).expect("moved");
     moodstream(folder.path(), &["rollup", "."]).expect(2, &["only those keep a roll-up"]);
     moodstream(folder.path(), &["rollup", "nowhere"]).expect(2, &["PATH: nowhere: there is no such folder"]);

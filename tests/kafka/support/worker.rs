@@ -127,6 +127,12 @@ impl Launch {
         self.spawn(command, folder)
     }
 
+    /// Starts another command with the same settings.
+    pub(crate) fn start_as(&self, words: &[&str]) -> Worker {
+        let (folder, command) = self.command_of(words);
+        self.spawn(command, folder)
+    }
+
     /// Runs a command line that a worker has told, with the environment of this launch.
     pub(crate) fn start_as_told(&self, line: &str) -> Worker {
         let folder = tempfile::Builder::new().prefix("moodstream-worker-").tempdir().expect("a temporary folder");
