@@ -405,6 +405,10 @@ mod tests {
         metrics.batch_size_limit.of(["0"]).set(64);
         metrics.session(&session("cpu"));
         metrics.lanes_paused.of(["breaker"]).set(1);
+        metrics.shadow.info.of(["candidate", "def", "int8"]).set(1);
+        metrics.shadow.posts.of(["same"]).inc();
+        metrics.shadow.labels.of(["joy", "both"]).inc();
+        metrics.shadow.score_difference.of(["joy"]).inc_by(0.25);
         metrics.lost_positions.of(["out_of_range"]).inc();
         metrics.stage(Stage::Infer, Duration::from_millis(20));
         metrics.transaction(TransactionResult::Committed);

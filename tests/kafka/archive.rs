@@ -286,8 +286,8 @@ fn with_a_store_that_overwrites_a_standstill_before_a_claim_doubles_rows() {
     // Groups of their own, and no session that ends meanwhile: a member that is put out between its claim and the
     // claim's files would double nothing.
     let mut zombie = stand_still(&archive, "one", |launch| off(launch.set("kafka.session_timeout", "5m")));
-    // Other segments: the zombie's claim is not the one that takes its place.
-    let other = archive.archiver("other").set("archive.segment_bytes", "700KiB").set("archive.group", "overwriting");
+    // Much smaller segments: the zombie's claim, and so its files, are not those that took their place.
+    let other = archive.archiver("other").set("archive.segment_bytes", "100KiB").set("archive.group", "overwriting");
     let mut other = [off(other).start()];
     archive.wait_until_archived(&mut other);
     zombie.signal(Signal::SIGCONT);
@@ -304,7 +304,7 @@ fn without_claims_a_crash_before_the_offsets_doubles_rows() {
     let off = |launch: Launch| launch.environment("MOODSTREAM_SWITCHED_OFF", "archive_claims");
     let mut crashing = off(archive.archiver("one").crash_at("archive_before_offsets", 2)).start();
     assert_eq!(crashing.wait(DEADLINE).signal(), Some(Signal::SIGABRT as i32));
-    let again = off(archive.archiver("one").set("archive.segment_bytes", "700KiB")).start();
+    let again = off(archive.archiver("one").set("archive.segment_bytes", "100KiB")).start();
     let group = archive.stage.admin.group(&format!("{}-archive", archive.stage.group));
     let topics = [(archive.stage.targets.output.as_str(), 2)];
     eventually(DEADLINE, "everything is archived", || {

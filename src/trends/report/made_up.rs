@@ -78,7 +78,7 @@ impl MadeUp {
             "archive": self.hostile.unwrap_or("archive"),
             "asked": {"from": zoned(start), "to": zoned(begin(self.periods)), "by": self.by, "time_zone": "UTC",
                       "emotions": [], "where": {"lang": ["en"]}, "group_by": grouped},
-            "models": [{"id": "starter-v2", "hash": "78df8f1e".repeat(8), "posts": labelled}],
+            "models": [{"id": "starter-v1", "hash": "78df8f1e".repeat(8), "posts": labelled}],
             "emotions": names,
             "periods": periods,
             "groups": groups,
